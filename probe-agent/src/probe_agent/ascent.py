@@ -1,0 +1,249 @@
+"""The way up: connect, verify, load, prove, warm. Each step ends in one observation, or raises `OllamaError`."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from probe_agent.errors import BadAnswer, OllamaError, RequestRefused, ServerTimeout, ServerUnreachable
+from probe_agent.loads import Loads
+from probe_agent.ollama_server import OllamaServer
+from probe_agent.proof import ModelPin, ResidentModel, context_unattainable, find_all_resident, find_stored
+from probe_agent.readiness import (
+    ContextDrifted,
+    LoadFailed,
+    ModelAbsent,
+    ModelLoaded,
+    ModelVerified,
+    Observation,
+    Proof,
+    ServerDown,
+    ServerUp,
+    WarmUpDone,
+)
+from probe_agent.record import Record
+from probe_agent.settings import Device, Settings
+from probe_agent.warmup import GREETING, ChatPrompt, rounds
+from probe_agent.waterfall import Phase
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# The load starts the moment the API answers: at most 10 ms may pass unnoticed.
+CONNECT_RETRY_SECONDS = 0.01
+DAMAGED = "The model's files are missing or damaged, or memory is short: see Ollama's log; rebuild or fetch the model."
+
+
+class Ascent:
+    """The steps from an unreachable server to a warm model.
+
+    `heard` is told of every sign of life (None) or its lack (the error) while a step waits for Ollama,
+    and answers whether to give the step up.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        server: OllamaServer,
+        record: Record,
+        clock: Callable[[], float],
+        heard: Callable[[OllamaError | None], bool],
+    ) -> None:
+        self.loads = Loads(server, settings.startup_timeout_seconds)
+        self._settings = settings
+        self._server = server
+        self._record = record
+        self._clock = clock
+        self._heard = heard
+        self._timeout = settings.timeout_seconds
+        self._budget = settings.startup_timeout_seconds
+        self._embedders: set[str] = set()
+
+    async def connect(self) -> Observation:
+        """Try until Ollama's API answers; after each period without, say why it does not."""
+        await self.loads.abandon()
+        until = self._clock() + self._settings.period_seconds
+        while True:
+            try:
+                return await self._greet()
+            except OllamaError as error:
+                self._heard(error)
+                if self._clock() >= until:
+                    return ServerDown(reason=error.reason, action=error.action)
+            await asyncio.sleep(CONNECT_RETRY_SECONDS)
+
+    async def _greet(self) -> ServerUp:
+        await self._server.connect(self._timeout)
+        self._record.mark(Phase.PORT_OPEN, self._clock())
+        version = await self._server.version(self._timeout)
+        self._record.mark(Phase.API_ANSWERS, self._clock())
+        self._record.ollama_version = version
+        return ServerUp(reason=f"Ollama {version} answers at {self._server.url}")
+
+    async def verify(self) -> Observation:
+        """Find every model in the store, as expected."""
+        stored = await self._server.stored_models(self._timeout)
+        for pin in self._settings.models:
+            found = find_stored(stored, pin)
+            if isinstance(found, Observation):
+                return found
+            self._record.stored[pin.name] = found
+            if found.embeds_only:
+                self._embedders.add(pin.name)
+        self._record.mark(Phase.MODEL_VERIFIED, self._clock())
+        return ModelVerified(reason=f"loading {self._names()}")
+
+    async def load(self, epoch: int, *, hands_off: bool, first: bool) -> Observation:
+        """Load every model and prove that it serves.
+
+        With `hands_off`, a model that a client loaded with another context is left alone. On the `first`
+        load no client can have interfered: a shorter context than asked for is all the model has.
+        """
+        if hands_off:
+            drift = await self._resident()
+            if isinstance(drift, ContextDrifted):
+                return drift
+        for pin in self._settings.models:
+            if failure := await self._load_one(pin):
+                return failure
+        resident = await self._resident()
+        if isinstance(resident, ContextDrifted) and first:
+            return self._capped(resident)
+        if isinstance(resident, Observation):
+            return resident
+        size = sum(model.size_bytes for model in self._record.stored.values())
+        self._record.mark(Phase.LOAD, self._clock(), loaded_bytes=size)
+        return await self._prove(resident, epoch)
+
+    async def _load_one(self, pin: ModelPin) -> Observation | None:
+        try:
+            await self._while_server_answers(self.loads.finish(pin, embeds=self.embeds(pin)))
+        except RequestRefused as refusal:
+            return await self._refused(pin, refusal)
+        except (BadAnswer, ServerTimeout) as error:
+            return LoadFailed(reason=f"model {pin} did not load: {error.reason}", action=error.action)
+        return None
+
+    async def _refused(self, pin: ModelPin, refusal: RequestRefused) -> Observation | None:
+        """Tell the kinds of refusal apart; one of them only means that the model embeds."""
+        if refusal.status == 404:  # noqa: PLR2004 — HTTP's "not found"
+            return ModelAbsent(
+                reason=refusal.reason, action=f"Put model {pin.name} into Ollama's store again."
+            )
+        if refusal.status == 400 and not self.embeds(pin) and await self._turns_out_to_embed(pin):  # noqa: PLR2004
+            self._embedders.add(pin.name)
+            return await self._load_one(pin)
+        return LoadFailed(reason=f"model {pin} did not load: {refusal.reason}", action=DAMAGED)
+
+    async def _turns_out_to_embed(self, pin: ModelPin) -> bool:
+        """Ask for the capabilities, which Ollamas before 0.30 leave out of `/api/tags`."""
+        try:
+            return await self._server.embeds_only(pin, self._timeout)
+        except OllamaError:
+            return False  # a damaged model cannot even be shown: the refusal stands
+
+    async def _resident(self) -> dict[str, ResidentModel] | Observation:
+        listed = await self._server.resident_models(self._timeout)
+        found = find_all_resident(listed, self._settings.models, gpu=self._settings.device is Device.GPU)
+        if not isinstance(found, Observation):
+            self._record.resident = found
+        return found
+
+    def _capped(self, drift: ContextDrifted) -> Observation:
+        """Blame the trained context where this Ollama could not tell it before the load."""
+        pin = next(pin for pin in self._settings.models if pin.name == drift.model)
+        unknown = self._record.stored[pin.name].trained_context is None
+        return (
+            context_unattainable(pin, drift.observed)
+            if unknown and drift.observed < (pin.num_ctx or 0)
+            else drift
+        )
+
+    async def _prove(self, resident: dict[str, ResidentModel], epoch: int) -> Observation:
+        proofs = []
+        for pin in self._settings.models:
+            proof = await self._prove_one(pin, resident[pin.name])
+            if isinstance(proof, Observation):
+                return proof
+            proofs.append(proof)
+        self._record.mark(Phase.FIRST_TOKEN, self._clock())
+        return ModelLoaded(reason=f"warming {self._names()}", epoch=epoch, proofs=tuple(proofs))
+
+    async def _prove_one(self, pin: ModelPin, model: ResidentModel) -> Proof | LoadFailed:
+        try:
+            request = self._server.prove(pin, self._budget, embeds=self.embeds(pin))
+            tokens = await self._while_server_answers(request)
+        except (RequestRefused, BadAnswer, ServerTimeout) as error:
+            return LoadFailed(
+                reason=f"model {pin} is loaded but does not answer: {error.reason}", action=DAMAGED
+            )
+        if tokens < 1:
+            return LoadFailed(reason=f"model {pin} is loaded but generated nothing", action=DAMAGED)
+        return Proof(
+            model=pin.name,
+            digest=model.digest,
+            context_length=model.context_length,
+            memory_bytes=model.memory_bytes,
+            vram_bytes=model.vram_bytes,
+            tokens=tokens,
+        )
+
+    async def warm(self, epoch: int) -> Observation:
+        """Answer the warm-up prompts on every slot, then see that what was proven still holds."""
+        slots = self._settings.num_parallel
+        for pin in self._settings.models:
+            for prompts in rounds(self._prompts(pin), slots):
+                if failure := await self._warm_round(pin, prompts):
+                    return failure
+        resident = await self._resident()
+        if isinstance(resident, Observation):
+            return resident
+        self._record.mark(Phase.WARM_UP, self._clock())
+        return WarmUpDone(reason=f"{self._names()} answers; warm on {slots} parallel slot(s)", epoch=epoch)
+
+    def _prompts(self, pin: ModelPin) -> tuple[ChatPrompt, ...]:
+        if self.embeds(pin):
+            return ()  # the vector of the proof has warmed all that an embedding model has
+        given = self._settings.warmup_prompts
+        return tuple(prompt for prompt in given if prompt.model in (None, pin.name)) or (GREETING,)
+
+    async def _warm_round(self, pin: ModelPin, prompts: tuple[ChatPrompt, ...]) -> LoadFailed | None:
+        requests = (self._server.chat(pin, prompt, self._budget) for prompt in prompts)
+        answers = await self._while_server_answers(asyncio.gather(*requests, return_exceptions=True))
+        self._record.warmup_prompts += len(answers)
+        for answer in answers:
+            if isinstance(answer, RequestRefused) and answer.status < 500:  # noqa: PLR2004 — the prompt's fault
+                self._record.warmup_refused += 1
+                log.warning("a warm-up prompt is left out: %s", answer.reason)
+            elif isinstance(answer, OllamaError):
+                return LoadFailed(reason=f"warm-up of {pin} failed: {answer.reason}", action=answer.action)
+            elif isinstance(answer, BaseException):
+                raise answer
+        return None
+
+    async def _while_server_answers(self, waiting: Awaitable[T]) -> T:
+        """Wait as long as it takes, but no longer than the server itself shows signs of life."""
+        task = asyncio.ensure_future(waiting)
+        try:
+            while not (await asyncio.wait({task}, timeout=self._settings.period_seconds))[0]:
+                error = await self._sign_of_life()
+                if self._heard(error) and error:
+                    raise ServerUnreachable(f"Ollama stopped answering: {error.reason}", action=error.action)
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _sign_of_life(self) -> OllamaError | None:
+        try:
+            await self._server.version(self._timeout)
+        except OllamaError as error:
+            return error
+        return None
+
+    def embeds(self, pin: ModelPin) -> bool:
+        """Whether a model can embed but not generate."""
+        return pin.name in self._embedders
+
+    def _names(self) -> str:
+        return ", ".join(str(pin) for pin in self._settings.models)

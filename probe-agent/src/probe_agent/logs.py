@@ -1,0 +1,102 @@
+"""Logs: structured for Cloud Logging on Cloud Run, readable lines elsewhere.
+
+Importing `google-cloud-logging` takes about half a second, so lines are kept until it is there, and it is
+fetched only after the first probe is answered, or a few seconds without one.
+"""
+
+import logging
+import logging.handlers
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+log = logging.getLogger(__name__)
+
+# A line waits this long, in seconds, for the structured handler when nobody probes.
+PATIENCE_SECONDS = 5.0
+# Lines kept meanwhile; a start writes about ten.
+KEPT_LINES = 10_000
+# https://cloud.google.com/trace/docs/trace-context: TRACE_ID/SPAN_ID;o=OPTIONS, and the W3C's traceparent.
+CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/([0-9]{1,20}))?(?:;o=([01]))?")
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+_first_probe_answered = threading.Event()
+
+
+class DeferredHandler(logging.handlers.MemoryHandler):
+    """Keeps every line until its target is there, then passes them on; at exit nothing is lost."""
+
+    def __init__(self, fallback: logging.Handler) -> None:
+        super().__init__(KEPT_LINES, flushLevel=logging.CRITICAL + 1)
+        self._fallback = fallback
+
+    def shouldFlush(self, record: logging.LogRecord) -> bool:  # noqa: N802 — the standard library's name
+        """Pass on at once as soon as there is a target."""
+        return self.target is not None or super().shouldFlush(record)
+
+    def use(self, target: logging.Handler) -> None:
+        """Pass on to `target` what was kept, and everything from now on."""
+        self.setTarget(target)
+        self.flush()
+
+    def close(self) -> None:
+        """Write with the fallback what no target came for."""
+        if self.target is None:
+            self.setTarget(self._fallback)
+        super().close()
+
+
+def configure(level: str, environ: Mapping[str, str], stream: TextIO | None = None) -> None:
+    """Set up the root logger; `K_SERVICE` in the environment means Cloud Run."""
+    stream = stream or sys.stdout
+    handler: logging.Handler = _plain(stream)
+    if "K_SERVICE" in environ:
+        handler = DeferredHandler(fallback=handler)
+        labels = {name: environ[name] for name in ("K_REVISION", "K_CONFIGURATION") if name in environ}
+        threading.Thread(
+            target=_bring_structured,
+            args=(handler, stream, environ, labels),
+            name="cloud-logging",
+            daemon=True,
+        ).start()
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for chatty in ("httpx", "httpcore", "uvicorn", "asyncio", "google"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _plain(stream: TextIO) -> logging.Handler:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    return handler
+
+
+def _bring_structured(
+    deferred: DeferredHandler, stream: TextIO, environ: Mapping[str, str], labels: dict[str, str]
+) -> None:
+    _first_probe_answered.wait(PATIENCE_SECONDS)
+    from google.cloud.logging_v2.handlers import StructuredLogHandler  # noqa: PLC0415 — slow, see the module's text
+
+    project = environ.get("GOOGLE_CLOUD_PROJECT")
+    deferred.use(StructuredLogHandler(stream=stream, labels=labels, project_id=project))
+
+
+def probe_answered(path: str, code: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> None:
+    """Log one probe's answer at debug level, with the trace of its request."""
+    _first_probe_answered.set()
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("%s answered %s: %s", path, code, body["state"], extra=trace_of(headers))
+
+
+def trace_of(headers: Mapping[str, str], project: str | None = None) -> dict[str, Any]:
+    """Return the log record's trace fields from a request's `traceparent` or `X-Cloud-Trace-Context`, if any."""
+    if match := TRACEPARENT.fullmatch(headers.get("traceparent", "")):
+        trace, span, sampled = match[1], match[2], bool(int(match[3], 16) & 1)
+    elif match := CLOUD_TRACE.fullmatch(headers.get("x-cloud-trace-context", "")):
+        trace, sampled = match[1], match[3] == "1"
+        span = f"{int(match[2]):016x}" if match[2] else ""
+    else:
+        return {}
+    name = f"projects/{project}/traces/{trace}" if project else trace
+    return {"trace": name, "span_id": span, "trace_sampled": sampled}

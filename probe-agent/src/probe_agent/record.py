@@ -1,0 +1,37 @@
+"""What has been seen so far: written by the supervisor and its steps, read by the routes and the metrics."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from probe_agent.proof import ResidentModel, StoredModel
+from probe_agent.readiness import ReadinessState
+from probe_agent.waterfall import Phase, Waterfall
+
+
+@dataclass(slots=True)
+class Record:
+    """Facts and counts of one instance's life; models by their configured name, times in monotonic seconds."""
+
+    started: float
+    waterfall: Waterfall
+    ollama_version: str | None = None
+    stored: dict[str, StoredModel] = field(default_factory=dict)
+    resident: dict[str, ResidentModel] = field(default_factory=dict)
+    transitions: Counter[tuple[ReadinessState, ReadinessState]] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    reloads: Counter[str] = field(default_factory=Counter)
+    checks: int = 0
+    check_seconds: float = 0.0
+    last_check: float | None = None
+    unpinned: int = 0
+    warmup_prompts: int = 0
+    warmup_refused: int = 0
+
+    @classmethod
+    def begin(cls, started: float) -> "Record":
+        """Begin at the agent's own start."""
+        return cls(started, Waterfall.started(started))
+
+    def mark(self, phase: Phase, at: float, *, loaded_bytes: int = 0) -> None:
+        """Note a milestone of the cold start."""
+        self.waterfall = self.waterfall.mark(phase, at, loaded_bytes=loaded_bytes)

@@ -1,0 +1,89 @@
+"""Serving: the socket, the event loop and the signals."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Mapping
+from types import FrameType
+
+import uvicorn
+
+from probe_agent import app, logs
+from probe_agent.ollama_server import OllamaServer
+from probe_agent.settings import Settings
+from probe_agent.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+# The platform kills ten seconds after SIGTERM; held probes are let go at once, so a second is plenty.
+SHUTDOWN_SECONDS = 1
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with a stop that the supervisor hears first, and exit status 0 on SIGTERM."""
+
+    def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
+        super().__init__(config)
+        self._supervisor = supervisor
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Remember the loop, which a signal must go through."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 — uvicorn's signature
+        """Let go every held probe, then end; uvicorn would raise the signal again and die of it."""
+        name = signal.Signals(sig).name
+        if self._loop is not None and not self.should_exit:
+            self._loop.call_soon_threadsafe(self._supervisor.stop, f"{name} received")
+        self.should_exit = True
+
+
+def serve(settings: Settings, environ: Mapping[str, str], started: float) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status. `started` is a reading of `time.monotonic`."""
+    logs.configure(settings.log_level, environ)
+    try:
+        listener = _listen(settings.host, settings.port)
+    except OSError as error:
+        log.error(
+            "cannot listen on %s:%s: %s. Set PROBE_AGENT_PORT to a free port.",
+            settings.host,
+            settings.port,
+            error,
+        )
+        return 1
+    with listener:
+        asyncio.run(_serve(settings, listener, started))
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+async def _serve(settings: Settings, listener: socket.socket, started: float) -> None:
+    ollama = OllamaServer(settings.ollama_url, keep_alive=settings.keep_alive)
+    supervisor = Supervisor(settings, ollama, started=started)
+    config = uvicorn.Config(
+        app.build(supervisor),
+        log_config=None,
+        access_log=False,
+        ws="none",
+        lifespan="on",
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    try:
+        await Server(config, supervisor).serve([listener])
+    finally:
+        await ollama.close()

@@ -1,0 +1,58 @@
+"""What `/status` and the probes say: plain JSON values made from the supervisor's state, without I/O."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from probe_agent import __version__
+from probe_agent.proof import ModelPin
+from probe_agent.record import Record
+from probe_agent.supervisor import Supervisor
+
+
+def summary(supervisor: Supervisor) -> dict[str, Any]:
+    """Return state, reason, since when and what to do: the body of every probe's answer."""
+    readiness = supervisor.readiness
+    ago = supervisor.clock() - readiness.since
+    since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - ago, UTC)
+    return {
+        "state": readiness.state,
+        "reason": readiness.reason,
+        "action": readiness.action,
+        "since": since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "since_seconds": round(ago, 3),
+    }
+
+
+def status(supervisor: Supervisor) -> dict[str, Any]:
+    """Return everything the agent knows, as `/status` shows it."""
+    record, now = supervisor.record, supervisor.clock()
+    ago = None if record.last_check is None else round(now - record.last_check, 3)
+    return {
+        **summary(supervisor),
+        "startup": supervisor.readiness.latched,
+        "epoch": supervisor.readiness.epoch,
+        "agent": {"version": __version__, "uptime_seconds": round(now - record.started, 3)},
+        "ollama": {"url": supervisor.settings.ollama_url, "version": record.ollama_version},
+        "models": [_model(pin, record, supervisor) for pin in supervisor.settings.models],
+        "waterfall": record.waterfall.as_json(),
+        "watch": {
+            "failures_in_a_row": supervisor.failures_in_a_row,
+            "last_check_seconds_ago": ago,
+            "reloads": sum(record.reloads.values()),
+        },
+    }
+
+
+def _model(pin: ModelPin, record: Record, supervisor: Supervisor) -> dict[str, Any]:
+    stored, resident = record.stored.get(pin.name), record.resident.get(pin.name)
+    proof = next((proof for proof in supervisor.readiness.proofs if proof.model == pin.name), None)
+    return {
+        "model": pin.name,
+        "num_ctx": pin.num_ctx,
+        "digest": stored.digest if stored else None,
+        "size_bytes": stored.size_bytes if stored else None,
+        "context_length": resident.context_length if resident else None,
+        "memory_bytes": resident.memory_bytes if resident else None,
+        "vram_bytes": resident.vram_bytes if resident else None,
+        "device": proof.device if proof else None,
+    }

@@ -1,0 +1,200 @@
+"""The one task that owns the state: connect, verify, load, warm, watch; everyone else reads."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from probe_agent.ascent import Ascent
+from probe_agent.errors import OllamaError, ServerTimeout
+from probe_agent.ollama_server import OllamaServer
+from probe_agent.policy import FailureStreak, ReloadLimit
+from probe_agent.readiness import (
+    LOST,
+    AgentFault,
+    LoadFailed,
+    ModelAbsent,
+    ModelEvicted,
+    Observation,
+    Readiness,
+    ReadinessState,
+    RunnerLost,
+    ServerDown,
+    StopRequested,
+)
+from probe_agent.record import Record
+from probe_agent.settings import DriftPolicy, Settings
+from probe_agent.watch import Watch
+from probe_agent.waterfall import Phase
+
+log = logging.getLogger(__name__)
+
+# After a failed step on the way up: soon enough to lose no time, seldom enough to burden nobody.
+RETRY_SECONDS = 0.5
+# Reload limits, in periods: the second reload waits one, none more than 60; twelve without one are calm.
+LONGEST_WAIT_PERIODS = 60
+CALM_PERIODS = 12
+# A working supervisor moves at least once in a check; five checks without a move are no delay but a fault.
+MISSED_CHECKS = 5
+
+
+class Supervisor:
+    """Owns the readiness of one instance. `run` is its only writer; `stop` is called from the same event loop.
+
+    `clock` is monotonic, in seconds; `started` is its reading when the agent started.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        server: OllamaServer,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        started: float | None = None,
+    ) -> None:
+        now = clock() if started is None else started
+        self.settings = settings
+        self.readiness = Readiness.initial(f"waiting for Ollama at {server.url}", now)
+        self.record = Record.begin(now)
+        self.settled = asyncio.Event()
+        self.clock = clock
+        self._moved = now
+        self._pause = 0.0
+        self._broken = False
+        self._task: asyncio.Task[None] | None = None
+        self._failures = FailureStreak()
+        self._repeats = FailureStreak(told=1)
+        period = settings.period_seconds
+        self._limit = ReloadLimit(period, LONGEST_WAIT_PERIODS * period, CALM_PERIODS * period)
+        self._ascent = Ascent(settings, server, self.record, clock, self._heard)
+        self._watch = Watch(settings, server, self.record, clock, self._ascent, self._limit)
+        self._steps: dict[ReadinessState, Callable[[], Awaitable[Observation | None]]] = {
+            ReadinessState.UNREACHABLE: self._ascent.connect,
+            ReadinessState.VERIFYING: self._ascent.verify,
+            ReadinessState.LOADING: self._load,
+            ReadinessState.WARMING: lambda: self._ascent.warm(self.readiness.epoch),
+            ReadinessState.READY: self._watch.check,
+        }
+
+    @property
+    def failures_in_a_row(self) -> int:
+        """How many checks or steps failed since one succeeded."""
+        return self._failures.count
+
+    def alive(self) -> bool:
+        """Whether the supervisor itself makes progress; says nothing of Ollama."""
+        one_check = self.settings.period_seconds + 2 * self.settings.timeout_seconds
+        patience = MISSED_CHECKS * one_check + self._pause
+        return not self._broken and (self.readiness.terminal or self.clock() - self._moved < patience)
+
+    async def run(self) -> None:
+        """Drive the model up and watch it, until a terminal state or `stop`."""
+        self._task = asyncio.current_task()
+        try:
+            while not self.readiness.terminal:
+                await self._advance()
+        except asyncio.CancelledError:
+            if self.readiness.state is not ReadinessState.STOPPING:
+                raise
+        except Exception as error:
+            log.exception("the agent broke; this is a bug")
+            self._broken = True
+            self._observe(AgentFault(reason=f"the agent broke: {error!r}"))
+        finally:
+            await self._ascent.loads.abandon()
+
+    def stop(self, reason: str) -> None:
+        """End in STOPPING, at once and for good; every held probe is let go."""
+        self._observe(StopRequested(reason=reason, action="Nothing: the instance is being shut down."))
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _advance(self) -> None:
+        await asyncio.sleep(self._pause)
+        self._pause = 0.0
+        self._moved = self.clock()
+        try:
+            observation = await self._steps[self.readiness.state]()
+        except OllamaError as error:
+            observation = self._trouble(error)
+        else:
+            if not isinstance(observation, ServerDown):
+                self._heard(None)
+        if observation is not None:
+            self._observe(observation)
+
+    async def _load(self) -> Observation:
+        again = self.readiness.latched
+        hands_off = again and self.settings.context_drift is DriftPolicy.REPORT
+        return await self._ascent.load(self.readiness.epoch, hands_off=hands_off, first=not again)
+
+    def _heard(self, error: OllamaError | None) -> bool:
+        """Note that Ollama did (None) or did not answer; return whether it has failed too often in a row."""
+        now = self._moved = self.clock()
+        if error is None:
+            over = self._failures.end(now)
+        else:
+            self.record.failures[type(error).__name__] += 1
+            over = self._failures.fail(error.reason, now)
+        if over:
+            log.info("no more of: %s", over)
+        return self._failures.count >= self.settings.failure_threshold
+
+    def _trouble(self, error: OllamaError) -> Observation | None:
+        """Count a failed step; from the threshold on it is an observation."""
+        watching = self.readiness.ready
+        if not self._heard(error):
+            self._pause = 0.0 if watching else min(RETRY_SECONDS, self.settings.period_seconds)
+            return None
+        kind = RunnerLost if watching and isinstance(error, ServerTimeout) else ServerDown
+        return kind(reason=f"{error.reason} ({self._failures.count} failures in a row)", action=error.action)
+
+    def _observe(self, observation: Observation) -> None:
+        before, now = self.readiness, self.clock()
+        self.readiness = after = before.after(observation, now)
+        if after.ready:
+            self.record.mark(Phase.READY, now)
+            self._watch.begin(now)
+        if after.latched or after.terminal:
+            self.settled.set()
+        self._pause = self._pause_after(observation, now)
+        if after.state is not before.state:
+            self.record.transitions[before.state, after.state] += 1
+            self._tell_transition(before, now)
+        else:
+            self._tell_repeat(before, now)
+
+    def _pause_after(self, observation: Observation, now: float) -> float:
+        if isinstance(observation, ModelAbsent):
+            return self.settings.period_seconds
+        if not isinstance(observation, (*LOST, LoadFailed)):
+            return 0.0
+        self.record.reloads[type(observation).__name__] += 1
+        if self._ascent.loads.pending:  # Ollama is reloading already: waiting would only delay the proof
+            return 0.0
+        wait = self._limit.wait(now)
+        if isinstance(observation, ModelEvicted) and self.settings.context_drift is DriftPolicy.REPORT:
+            # A client's own reload looks like an eviction until it is done; a period tells the two apart.
+            return max(wait, self.settings.period_seconds)
+        return wait
+
+    def _tell_transition(self, before: Readiness, now: float) -> None:
+        after = self.readiness
+        if over := self._repeats.end(now):
+            log.info("no more of: %s", over)
+        line = f"{before.state} -> {after.state}: {after.reason}"
+        if after.state is ReadinessState.FAILED:
+            log.error("%s. %s", line, after.action)
+        elif before.ready and not after.terminal:
+            log.warning("%s. %s", line, after.action)
+        else:
+            log.info("%s", line)
+        if after.ready and not before.latched:
+            log.info("cold start: %s", self.record.waterfall)
+
+    def _tell_repeat(self, before: Readiness, now: float) -> None:
+        after = self.readiness
+        if over := self._repeats.fail(after.reason, now):
+            log.info("no more of: %s", over)
+        if after.reason != before.reason:
+            log.warning("still %s: %s. %s", after.state, after.reason, after.action)
