@@ -33,23 +33,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings.from_environ(os.environ)
     except SettingsError as error:
-        print(
-            "probe-agent cannot start; correct the environment:", *error.problems, sep="\n  ", file=sys.stderr
-        )  # noqa: T201
+        print("probe-agent cannot start; correct the environment:", *error.problems, sep="\n  ", file=sys.stderr)
         return 2
     return serve(settings, os.environ, started)
 
 
 def _check(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        "probe-agent check", description="Ask a running agent once whether it is ready."
-    )
+    parser = argparse.ArgumentParser("probe-agent check", description="Ask a running agent once whether it is ready.")
     parser.add_argument("--host", default="127.0.0.1", help="where the agent runs (%(default)s)")
     default = int(os.environ.get("PROBE_AGENT_PORT") or 9090)
     parser.add_argument("--port", type=int, default=default, help="PROBE_AGENT_PORT, or 9090")
     options = parser.parse_args(arguments)
     status, line = check(options.port, options.host)
-    print(line)  # noqa: T201 — the command's answer
+    print(line)
     return status
 
 

@@ -127,9 +127,7 @@ class Ascent:
     async def _refused(self, pin: ModelPin, refusal: RequestRefused) -> Observation | None:
         """Tell the kinds of refusal apart; one of them only means that the model embeds."""
         if refusal.status == 404:  # noqa: PLR2004 — HTTP's "not found"
-            return ModelAbsent(
-                reason=refusal.reason, action=f"Put model {pin.name} into Ollama's store again."
-            )
+            return ModelAbsent(reason=refusal.reason, action=f"Put model {pin.name} into Ollama's store again.")
         if refusal.status == 400 and not self.embeds(pin) and await self._turns_out_to_embed(pin):  # noqa: PLR2004
             self._embedders.add(pin.name)
             return await self._load_one(pin)
@@ -153,11 +151,7 @@ class Ascent:
         """Blame the trained context where this Ollama could not tell it before the load."""
         pin = next(pin for pin in self._settings.models if pin.name == drift.model)
         unknown = self._record.stored[pin.name].trained_context is None
-        return (
-            context_unattainable(pin, drift.observed)
-            if unknown and drift.observed < (pin.num_ctx or 0)
-            else drift
-        )
+        return context_unattainable(pin, drift.observed) if unknown and drift.observed < (pin.num_ctx or 0) else drift
 
     async def _prove(self, resident: dict[str, ResidentModel], epoch: int) -> Observation:
         proofs = []
@@ -174,9 +168,7 @@ class Ascent:
             request = self._server.prove(pin, self._budget, embeds=self.embeds(pin))
             tokens = await self._while_server_answers(request)
         except (RequestRefused, BadAnswer, ServerTimeout) as error:
-            return LoadFailed(
-                reason=f"model {pin} is loaded but does not answer: {error.reason}", action=DAMAGED
-            )
+            return LoadFailed(reason=f"model {pin} is loaded but does not answer: {error.reason}", action=DAMAGED)
         if tokens < 1:
             return LoadFailed(reason=f"model {pin} is loaded but generated nothing", action=DAMAGED)
         return Proof(

@@ -50,9 +50,7 @@ class ServerUnreachable(OllamaError):
 class ServerTimeout(OllamaError):
     """No whole answer within the call's time-out."""
 
-    action = (
-        "Look for a hung runner or a starved CPU in the log of the ollama container; restart it if it stays."
-    )
+    action = "Look for a hung runner or a starved CPU in the log of the ollama container; restart it if it stays."
 
 
 class BadAnswer(OllamaError):

@@ -34,9 +34,7 @@ class AgentCollector(Collector):
         for each in ReadinessState:
             state.add_metric([each], int(each is readiness.state))
         yield state
-        moves = CounterMetricFamily(
-            "probe_agent_transitions", "Changes of state.", labels=["from_state", "to_state"]
-        )
+        moves = CounterMetricFamily("probe_agent_transitions", "Changes of state.", labels=["from_state", "to_state"])
         for (before, after), count in self._supervisor.record.transitions.items():
             moves.add_metric([before, after], count)
         yield moves
@@ -68,17 +66,13 @@ class AgentCollector(Collector):
         for kind, count in record.failures.items():
             failures.add_metric([kind], count)
         yield failures
-        reloads = CounterMetricFamily(
-            "probe_agent_reloads", "Times a model had to be loaded again.", labels=["cause"]
-        )
+        reloads = CounterMetricFamily("probe_agent_reloads", "Times a model had to be loaded again.", labels=["cause"])
         for cause, count in record.reloads.items():
             reloads.add_metric([cause], count)
         yield reloads
         text = "Times a client's keep_alive was found and the model pinned again."
         yield CounterMetricFamily("probe_agent_unpinned", text, value=record.unpinned)
-        yield CounterMetricFamily(
-            "probe_agent_warmup_prompts", "Warm-up prompts sent.", value=record.warmup_prompts
-        )
+        yield CounterMetricFamily("probe_agent_warmup_prompts", "Warm-up prompts sent.", value=record.warmup_prompts)
         text = "Warm-up prompts that Ollama refused."
         yield CounterMetricFamily("probe_agent_warmup_refused", text, value=record.warmup_refused)
 
@@ -86,9 +80,7 @@ class AgentCollector(Collector):
         context = GaugeMetricFamily(
             "probe_agent_context_length", "Observed context, tokens per slot.", labels=["model"]
         )
-        memory = GaugeMetricFamily(
-            "probe_agent_model_memory_bytes", "Memory of a loaded model.", labels=["model"]
-        )
+        memory = GaugeMetricFamily("probe_agent_model_memory_bytes", "Memory of a loaded model.", labels=["model"])
         vram = GaugeMetricFamily("probe_agent_model_vram_bytes", "Its part in GPU memory.", labels=["model"])
         for name, model in self._supervisor.record.resident.items():
             context.add_metric([name], model.context_length or 0)

@@ -46,7 +46,7 @@ class OllamaServer:
         await self._ollama.close()
 
     async def connect(self, timeout: float) -> None:
-        """Open and close a TCP connection: is anybody listening?"""
+        """Open and close a TCP connection, to see whether anybody listens."""
         with _translated("connecting"):
             async with asyncio.timeout(timeout):
                 _, writer = await asyncio.open_connection(*self._address)

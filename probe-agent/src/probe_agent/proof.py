@@ -60,11 +60,7 @@ class StoredModel:
     @property
     def embeds_only(self) -> bool:
         """Whether the model can embed but not generate."""
-        return (
-            bool(self.capabilities)
-            and "completion" not in self.capabilities
-            and "embedding" in self.capabilities
-        )
+        return bool(self.capabilities) and "completion" not in self.capabilities and "embedding" in self.capabilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +100,7 @@ def find_stored(stored: list[StoredModel], pin: ModelPin) -> StoredModel | Obser
         )
     if model.format not in ACCEPTED_FORMATS:
         return RefusedFormat(
-            reason=f"model {pin.name} has format {model.format or 'none (a cloud model?)'}, which is not served from here",
+            reason=f"model {pin.name} has format {model.format or 'none (a cloud model?)'}, not served from here",
             action=f"Use a model stored as {' or '.join(sorted(ACCEPTED_FORMATS))}.",
         )
     if pin.num_ctx is not None and model.trained_context is not None and pin.num_ctx > model.trained_context:

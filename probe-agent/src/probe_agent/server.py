@@ -47,7 +47,7 @@ def serve(settings: Settings, environ: Mapping[str, str], started: float) -> int
     try:
         listener = _listen(settings.host, settings.port)
     except OSError as error:
-        log.error(
+        log.error(  # noqa: TRY400 — a taken port needs no traceback
             "cannot listen on %s:%s: %s. Set PROBE_AGENT_PORT to a free port.",
             settings.host,
             settings.port,

@@ -4,23 +4,19 @@
 """
 
 import difflib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from probe_agent import parse
 from probe_agent.errors import SettingsError
 from probe_agent.proof import ModelPin
-from probe_agent.warmup import ChatPrompt, read_prompts
+from probe_agent.warmup import ChatPrompt
 
 PREFIX = "PROBE_AGENT_"
-MAX_NUM_CTX = 1 << 24  # no model is trained beyond 10M tokens; a larger number is a slip
-DIGEST = re.compile(r"(?:sha256:)?([0-9a-fA-F]{12,64})")
-DURATION = re.compile(r"-?(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
-SECONDS_OF = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+# Cloud Run probes a container from outside its loopback interface.
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 
 
 class Device(StrEnum):
@@ -85,15 +81,12 @@ class Settings:
         if problems:
             raise SettingsError(problems)
         return cls(
-            models=_pins(
-                values[PREFIX + "MODEL"], values[PREFIX + "NUM_CTX"], values[PREFIX + "MODEL_DIGEST"]
-            ),
+            models=_pins(values[PREFIX + "MODEL"], values[PREFIX + "NUM_CTX"], values[PREFIX + "MODEL_DIGEST"]),
             num_parallel=values["OLLAMA_NUM_PARALLEL"],
             **{
                 name.removeprefix(PREFIX).lower(): value
                 for name, value in values.items()
-                if name.removeprefix(PREFIX)
-                not in ("MODEL", "NUM_CTX", "MODEL_DIGEST", "OLLAMA_NUM_PARALLEL")
+                if name.removeprefix(PREFIX) not in ("MODEL", "NUM_CTX", "MODEL_DIGEST", "OLLAMA_NUM_PARALLEL")
             },
         )
 
@@ -139,11 +132,9 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     problems = []
     period, timeout = values.get(PREFIX + "PERIOD_SECONDS"), values.get(PREFIX + "TIMEOUT_SECONDS")
     if period is not None and timeout is not None and timeout > period:
-        problems.append(
-            f"{PREFIX}TIMEOUT_SECONDS={timeout:g}: must not exceed {PREFIX}PERIOD_SECONDS={period:g}"
-        )
+        problems.append(f"{PREFIX}TIMEOUT_SECONDS={timeout:g}: must not exceed {PREFIX}PERIOD_SECONDS={period:g}")
     keep_alive = values.get(PREFIX + "KEEP_ALIVE")
-    if period is not None and keep_alive is not None and 0 <= _keep_alive_seconds(keep_alive) <= period:
+    if period is not None and keep_alive is not None and 0 <= parse.keep_alive_seconds(keep_alive) <= period:
         problems.append(
             f"{PREFIX}KEEP_ALIVE={keep_alive}: must outlast {PREFIX}PERIOD_SECONDS={period:g}, or be negative (no end)"
         )
@@ -164,194 +155,79 @@ def _pins(
     )
 
 
-def _models(text: str) -> tuple[tuple[str, int | None], ...]:
-    found: list[tuple[str, int | None]] = []
-    for entry in text.split(","):
-        name, at, context = entry.strip().partition("@")
-        if not name or any(letter.isspace() for letter in name):
-            raise ValueError(
-                "expected NAME[@NUM_CTX], more of them after commas: gemma3:4b-it-qat@8192,embeddinggemma@2048"
-            )
-        if any(name == other for other, _ in found):
-            raise ValueError(f"{name} is named twice; Ollama holds one context for a model")
-        found.append((name, _num_ctx(context) if at else None))
-    return tuple(found)
-
-
-def _num_ctx(text: str) -> int | None:
-    return (
-        _integer(1, MAX_NUM_CTX, "tokens")(text) if text else _refuse("expected a number of tokens after @")
-    )
-
-
-def _refuse(why: str) -> Any:
-    raise ValueError(why)
-
-
-def _optional(parse: Callable[[str], Any], unset: Any) -> Callable[[str], Any]:
-    return lambda text: parse(text) if text else unset
-
-
-def _integer(low: int, high: int, unit: str) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[+-]?[0-9]{1,12}", text) or not low <= int(text) <= high:
-            raise ValueError(f"expected a whole number of {unit} from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not low <= float(text) <= high:
-            raise ValueError(f"expected seconds from {low:g} to {high:g}")
-        return float(text)
-
-    return parse
-
-
-def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
-    def parse(text: str) -> StrEnum:
-        try:
-            return kind(text.lower())
-        except ValueError:
-            raise ValueError(f"expected one of: {', '.join(kind)}") from None
-
-    return parse
-
-
-def _keep_alive(text: str) -> int | str:
-    """Read a keep_alive: whole seconds as a number (Ollama refuses the string "-1"), else a duration."""
-    if re.fullmatch(r"-?[0-9]{1,9}", text):
-        return int(text)
-    if not DURATION.fullmatch(text):
-        raise ValueError("expected whole seconds (-1: no end) or a duration such as 90m or 24h")
-    return text
-
-
-def _keep_alive_seconds(keep_alive: int | str) -> float:
-    if isinstance(keep_alive, int):
-        return keep_alive
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", keep_alive)
-    return (-1 if keep_alive.startswith("-") else 1) * sum(float(n) * SECONDS_OF[unit] for n, unit in parts)
-
-
-def _digests(text: str) -> tuple[str, ...]:
-    matches = [DIGEST.fullmatch(entry.strip()) for entry in text.split(",")]
-    if not all(matches):
-        raise ValueError(
-            "expected 12 to 64 hex digits of the model's digest (ollama list shows 12), one for each model"
-        )
-    return tuple(match.group(1).lower() for match in matches if match)
-
-
-def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        valid = (
-            parts.scheme in ("http", "https")
-            and parts.hostname
-            and parts.port != 0
-            and parts.path in ("", "/")
-        )
-    except ValueError:
-        valid = False
-    if not valid or parts.query or parts.fragment or parts.username:
-        raise ValueError("expected http://HOST:PORT of the Ollama server, without a path")
-    return text.rstrip("/")
-
-
-def _prompts(text: str) -> tuple[ChatPrompt, ...]:
-    try:
-        return read_prompts(Path(text).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot be read as UTF-8 text: {error}") from None
-
-
 VARIABLES: tuple[Variable, ...] = (
     Variable(
         PREFIX + "MODEL",
-        _models,
+        parse.models,
         None,
         "The models to serve, NAME[@NUM_CTX], more of them after commas. Ready means all of them.",
     ),
     Variable(
         PREFIX + "NUM_CTX",
-        _optional(_integer(1, MAX_NUM_CTX, "tokens"), None),
+        parse.optional(parse.num_ctx, None),
         "",
         "The pinned context, in tokens, of models named without one; unset: what Ollama gives.",
     ),
     Variable(
         PREFIX + "MODEL_DIGEST",
-        _optional(_digests, ()),
+        parse.optional(parse.digests, ()),
         "",
         "The expected digest of each model, in order, at least 12 hex digits; another one is FAILED.",
     ),
     Variable(
         PREFIX + "KEEP_ALIVE",
-        _keep_alive,
+        parse.keep_alive,
         "-1",
         "How long Ollama keeps a model without requests: whole seconds or a duration; -1: no end.",
     ),
     Variable(
         PREFIX + "DEVICE",
-        _choice(Device),
+        parse.choice(Device),
         "any",
         "any | gpu: with gpu, weights outside GPU memory mean not ready.",
     ),
-    Variable(
-        PREFIX + "HOST", str, "0.0.0.0", "The address the agent listens on; probes do not reach 127.0.0.1."
-    ),  # noqa: S104 — Cloud Run's probes come from outside the loopback
-    Variable(PREFIX + "PORT", _integer(1, 65535, "a port"), "9090", "The port the agent listens on."),
-    Variable(PREFIX + "OLLAMA_URL", _url, "http://127.0.0.1:11434", "Where Ollama listens."),
-    Variable(
-        PREFIX + "STARTUP_HOLD_SECONDS",
-        _seconds(0, 1800),
-        "0",
-        "How long an early startup probe is held for its 200 instead of being refused at once; "
-        "keep it below the probe's timeoutSeconds.",
-    ),
+    Variable(PREFIX + "HOST", str, EVERY_ADDRESS, "The address to listen on; probes do not reach 127.0.0.1."),
     Variable(
         PREFIX + "STARTUP_TIMEOUT_SECONDS",
-        _seconds(0.1, 86400),
+        parse.seconds(0.1, 86400),
         "600",
         "The start-up budget: how long one load request may take before it is tried anew; "
         "set it to the startup probe's failureThreshold × periodSeconds.",
     ),
     Variable(
         PREFIX + "PERIOD_SECONDS",
-        _seconds(0.05, 3600),
+        parse.seconds(0.05, 3600),
         "5",
         "Seconds from one check of a ready model to the next.",
     ),
     Variable(
         PREFIX + "TIMEOUT_SECONDS",
-        _seconds(0.05, 3600),
+        parse.seconds(0.05, 3600),
         "2",
         "How long one check may take; at most the period.",
     ),
     Variable(
         PREFIX + "FAILURE_THRESHOLD",
-        _integer(1, 1000, "checks"),
+        parse.integer(1, 1000, "checks"),
         "3",
         "How many checks must fail in a row before a server that does not answer is given up.",
     ),
     Variable(
         PREFIX + "WARMUP_PROMPTS",
-        _optional(_prompts, ()),
+        parse.optional(parse.prompts, ()),
         "",
         'A file of JSON lines, each a chat request ({"messages": [...]}), answered before READY; unset: a greeting.',
     ),
     Variable(
         PREFIX + "CONTEXT_DRIFT",
-        _choice(DriftPolicy),
+        parse.choice(DriftPolicy),
         "repin",
         "repin | report: what to do when a client's own num_ctx made Ollama reload.",
     ),
-    Variable(PREFIX + "LOG_LEVEL", _choice(LogLevel), "info", "debug | info | warning | error."),
+    Variable(PREFIX + "LOG_LEVEL", parse.choice(LogLevel), "info", "debug | info | warning | error."),
     Variable(
         "OLLAMA_NUM_PARALLEL",
-        _integer(1, 1024, "slots"),
+        parse.integer(1, 1024, "slots"),
         "1",
         "Ollama's own variable, given to both containers: the warm-up is spread over that many slots.",
     ),

@@ -57,11 +57,7 @@ def _prompt(value: object) -> ChatPrompt:
     if unknown:
         raise ValueError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(PROMPT_FIELDS))}")
     messages, options, model = value.get("messages"), value.get("options", {}), value.get("model")
-    if (
-        not isinstance(messages, list)
-        or not messages
-        or not all(_is_message(message) for message in messages)
-    ):
+    if not isinstance(messages, list) or not messages or not all(_is_message(message) for message in messages):
         raise ValueError('expected "messages": a list of {"role": ..., "content": ...}')
     if not isinstance(options, dict) or not (model is None or isinstance(model, str)):
         raise ValueError('expected "options" to be an object and "model" to be a name')
@@ -70,11 +66,7 @@ def _prompt(value: object) -> ChatPrompt:
 
 
 def _is_message(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("role"), str)
-        and isinstance(value.get("content"), str)
-    )
+    return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
 
 
 def rounds(prompts: Sequence[ChatPrompt], slots: int) -> Iterator[tuple[ChatPrompt, ...]]:

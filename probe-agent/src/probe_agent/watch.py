@@ -93,9 +93,7 @@ class Watch:
             if await self._loads.answered(pin, UNDISTURBED_SECONDS, embeds=embeds):
                 return None
             if await self._gone_from_list(pin, deadline):
-                return RunnerLost(
-                    reason=f"the runner of model {pin.name} was gone; Ollama is starting it again"
-                )
+                return RunnerLost(reason=f"the runner of model {pin.name} was gone; Ollama is starting it again")
             if await self._loads.answered(pin, max(0.0, deadline - self._clock()), embeds=embeds):
                 return None
         except RequestRefused as refusal:
@@ -112,6 +110,4 @@ class Watch:
         return isinstance(find_resident(listed, pin, gpu=False), Observation)
 
     def _refused(self, pin: ModelPin, refusal: RequestRefused) -> Observation:
-        return RunnerLost(
-            reason=f"model {pin.name} no longer answers: {refusal.reason}", action=refusal.action
-        )
+        return RunnerLost(reason=f"model {pin.name} no longer answers: {refusal.reason}", action=refusal.action)

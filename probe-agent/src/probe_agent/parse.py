@@ -1,0 +1,124 @@
+"""From the text of an environment variable to its value; each parser raises `ValueError` that says what it expects."""
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from probe_agent.warmup import ChatPrompt, read_prompts
+
+T = TypeVar("T")
+Choice = TypeVar("Choice", bound=StrEnum)
+
+MAX_NUM_CTX = 1 << 24  # no model is trained beyond 10M tokens; a larger number is a slip
+DIGEST = re.compile(r"(?:sha256:)?([0-9a-fA-F]{12,64})")
+DURATION = re.compile(r"-?(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h))+")
+SECONDS_OF = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def optional(parser: Callable[[str], T], unset: T) -> Callable[[str], T]:
+    """Return a parser that takes the empty text as `unset`."""
+    return lambda text: parser(text) if text else unset
+
+
+def integer(low: int, high: int, unit: str) -> Callable[[str], int]:
+    """Return a parser of whole numbers of `unit` from `low` to `high`."""
+
+    def parser(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,12}", text) or not low <= int(text) <= high:
+            raise ValueError(f"expected a whole number of {unit} from {low} to {high}")
+        return int(text)
+
+    return parser
+
+
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    """Return a parser of seconds, fractions allowed, from `low` to `high`."""
+
+    def parser(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not low <= float(text) <= high:
+            raise ValueError(f"expected seconds from {low:g} to {high:g}")
+        return float(text)
+
+    return parser
+
+
+def choice(kind: type[Choice]) -> Callable[[str], Choice]:
+    """Return a parser of one of an enumeration's words, in any case."""
+
+    def parser(text: str) -> Choice:
+        try:
+            return kind(text.lower())
+        except ValueError:
+            raise ValueError(f"expected one of: {', '.join(kind)}") from None
+
+    return parser
+
+
+def models(text: str) -> tuple[tuple[str, int | None], ...]:
+    """Read NAME[@NUM_CTX], more of them after commas."""
+    found: list[tuple[str, int | None]] = []
+    for entry in text.split(","):
+        name, at, context = entry.strip().partition("@")
+        if not name or any(letter.isspace() for letter in name):
+            raise ValueError(
+                "expected NAME[@NUM_CTX], more of them after commas: gemma3:4b-it-qat@8192,embeddinggemma@2048"
+            )
+        if any(name == other for other, _ in found):
+            raise ValueError(f"{name} is named twice; Ollama holds one context for a model")
+        found.append((name, num_ctx(context) if at else None))
+    return tuple(found)
+
+
+num_ctx = integer(1, MAX_NUM_CTX, "tokens")
+
+
+def keep_alive(text: str) -> int | str:
+    """Read a keep_alive: whole seconds as a number (Ollama refuses the string "-1"), else a duration."""
+    if re.fullmatch(r"-?[0-9]{1,9}", text):
+        return int(text)
+    if not DURATION.fullmatch(text):
+        raise ValueError("expected whole seconds (-1: no end) or a duration such as 90m or 24h")
+    return text
+
+
+def keep_alive_seconds(value: int | str) -> float:
+    """Return a keep_alive in seconds; negative means no end."""
+    if isinstance(value, int):
+        return value
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", value)
+    return (-1 if value.startswith("-") else 1) * sum(float(number) * SECONDS_OF[unit] for number, unit in parts)
+
+
+def digests(text: str) -> tuple[str, ...]:
+    """Read digests, one for each model, with commas between; `sha256:` before one is allowed."""
+    matches = [DIGEST.fullmatch(entry.strip()) for entry in text.split(",")]
+    if not all(matches):
+        raise ValueError(
+            "expected 12 to 64 hex digits of the model's digest (ollama list shows 12), one for each model"
+        )
+    return tuple(match.group(1).lower() for match in matches if match)
+
+
+def url(text: str) -> str:
+    """Read the address of a server: scheme, host, perhaps a port, no path."""
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and parts.path in {"", "/"}
+    except ValueError:
+        valid = False
+    if not valid or parts.query or parts.fragment or parts.username:
+        raise ValueError("expected http://HOST:PORT of the Ollama server, without a path")
+    return text.rstrip("/")
+
+
+def prompts(text: str) -> tuple[ChatPrompt, ...]:
+    """Read the JSON-lines file at this path."""
+    try:
+        return read_prompts(Path(text).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
