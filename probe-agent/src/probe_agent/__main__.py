@@ -41,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _check(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("probe-agent check", description="Ask a running agent once whether it is ready.")
     parser.add_argument("--host", default="127.0.0.1", help="where the agent runs (%(default)s)")
-    default = int(os.environ.get("PROBE_AGENT_PORT") or 9090)
-    parser.add_argument("--port", type=int, default=default, help="PROBE_AGENT_PORT, or 9090")
+    default = os.environ.get("PROBE_AGENT_PORT") or "9090"
+    parser.add_argument("--port", type=int, default=default, help="its port (PROBE_AGENT_PORT, or 9090)")
     options = parser.parse_args(arguments)
     status, line = check(options.port, options.host)
     print(line)

@@ -10,16 +10,18 @@ TIMEOUT_SECONDS = 2.0
 
 def check(port: int, host: str = "127.0.0.1", timeout: float = TIMEOUT_SECONDS) -> tuple[int, str]:
     """Return the exit status and one line for a person: 0 ready, 1 not ready, 2 no agent there."""
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    connection = None
     try:
+        connection = http.client.HTTPConnection(host, port, timeout=timeout)
         connection.request("GET", "/ready")
         answer = connection.getresponse()
         body = json.loads(answer.read())
         line = f"{body['state']} for {body['since_seconds']:.0f} s: {body['reason']}. {body['action']}"
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, UnicodeError, http.client.HTTPException) as error:
         return UNREACHABLE, f"no probe-agent answers at {host}:{port}: {error or type(error).__name__}"
     except (ValueError, KeyError, TypeError) as error:
         return UNREACHABLE, f"what answers at {host}:{port} is not a probe-agent: {error!r}"
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
     return (READY if answer.status == 200 else NOT_READY), line  # noqa: PLR2004 — HTTP's OK

@@ -4,6 +4,7 @@ Importing `google-cloud-logging` takes about half a second, so lines are kept un
 fetched only after the first probe is answered, or a few seconds without one.
 """
 
+import contextlib
 import logging
 import logging.handlers
 import re
@@ -30,7 +31,7 @@ class DeferredHandler(logging.handlers.MemoryHandler):
 
     def __init__(self, fallback: logging.Handler) -> None:
         super().__init__(KEPT_LINES, flushLevel=logging.CRITICAL + 1)
-        self._fallback = fallback
+        self.fallback = fallback
 
     def shouldFlush(self, record: logging.LogRecord) -> bool:  # noqa: N802 — the standard library's name
         """Pass on at once as soon as there is a target."""
@@ -38,29 +39,26 @@ class DeferredHandler(logging.handlers.MemoryHandler):
 
     def use(self, target: logging.Handler) -> None:
         """Pass on to `target` what was kept, and everything from now on."""
-        self.setTarget(target)
-        self.flush()
+        with self.lock or contextlib.nullcontext():
+            kept, self.buffer = self.buffer, []
+            self.setTarget(target)
+            for record in kept:
+                target.handle(record)
 
     def close(self) -> None:
         """Write with the fallback what no target came for."""
         if self.target is None:
-            self.setTarget(self._fallback)
+            self.setTarget(self.fallback)
         super().close()
 
 
 def configure(level: str, environ: Mapping[str, str], stream: TextIO | None = None) -> None:
     """Set up the root logger; `K_SERVICE` in the environment means Cloud Run."""
-    stream = stream or sys.stdout
-    handler: logging.Handler = _plain(stream)
+    handler: logging.Handler = _plain(stream or sys.stdout)
     if "K_SERVICE" in environ:
         handler = DeferredHandler(fallback=handler)
-        labels = {name: environ[name] for name in ("K_REVISION", "K_CONFIGURATION") if name in environ}
-        threading.Thread(
-            target=_bring_structured,
-            args=(handler, stream, environ, labels),
-            name="cloud-logging",
-            daemon=True,
-        ).start()
+        wanted = (handler, stream or sys.stdout, dict(environ))
+        threading.Thread(target=_bring_structured, args=wanted, name="cloud-logging", daemon=True).start()
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for chatty in ("httpx", "httpcore", "uvicorn", "asyncio", "google"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -72,14 +70,15 @@ def _plain(stream: TextIO) -> logging.Handler:
     return handler
 
 
-def _bring_structured(
-    deferred: DeferredHandler, stream: TextIO, environ: Mapping[str, str], labels: dict[str, str]
-) -> None:
+def _bring_structured(deferred: DeferredHandler, stream: TextIO, environ: Mapping[str, str]) -> None:
     _first_probe_answered.wait(PATIENCE_SECONDS)
-    from google.cloud.logging_v2.handlers import StructuredLogHandler  # noqa: PLC0415 — slow, see the module's text
-
-    project = environ.get("GOOGLE_CLOUD_PROJECT")
-    deferred.use(StructuredLogHandler(stream=stream, labels=labels, project_id=project))
+    try:
+        from probe_agent.cloud_logging import structured_handler  # noqa: PLC0415 — slow, see the module's text
+    except ImportError:
+        deferred.use(deferred.fallback)
+        log.warning("google-cloud-logging cannot be imported; the log is plain text", exc_info=True)
+    else:
+        deferred.use(structured_handler(stream, environ))
 
 
 def probe_answered(path: str, code: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> None:
@@ -89,7 +88,7 @@ def probe_answered(path: str, code: int, headers: Mapping[str, str], body: Mappi
         log.debug("%s answered %s: %s", path, code, body["state"], extra=trace_of(headers))
 
 
-def trace_of(headers: Mapping[str, str], project: str | None = None) -> dict[str, Any]:
+def trace_of(headers: Mapping[str, str]) -> dict[str, Any]:
     """Return the log record's trace fields from a request's `traceparent` or `X-Cloud-Trace-Context`, if any."""
     if match := TRACEPARENT.fullmatch(headers.get("traceparent", "")):
         trace, span, sampled = match[1], match[2], bool(int(match[3], 16) & 1)
@@ -98,5 +97,4 @@ def trace_of(headers: Mapping[str, str], project: str | None = None) -> dict[str
         span = f"{int(match[2]):016x}" if match[2] else ""
     else:
         return {}
-    name = f"projects/{project}/traces/{trace}" if project else trace
-    return {"trace": name, "span_id": span, "trace_sampled": sampled}
+    return {"trace": trace, "span_id": span, "trace_sampled": sampled}

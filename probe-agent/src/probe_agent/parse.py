@@ -5,8 +5,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
+from probe_agent.proof import ModelPin, same_name
 from probe_agent.warmup import ChatPrompt, read_prompts
 
 T = TypeVar("T")
@@ -15,6 +15,8 @@ Choice = TypeVar("Choice", bound=StrEnum)
 MAX_NUM_CTX = 1 << 24  # no model is trained beyond 10M tokens; a larger number is a slip
 DIGEST = re.compile(r"(?:sha256:)?([0-9a-fA-F]{12,64})")
 DURATION = re.compile(r"-?(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h))+")
+ADDRESS = re.compile(r"https?://(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?/?")
+MAX_PORT = 65535
 SECONDS_OF = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -66,7 +68,7 @@ def models(text: str) -> tuple[tuple[str, int | None], ...]:
             raise ValueError(
                 "expected NAME[@NUM_CTX], more of them after commas: gemma3:4b-it-qat@8192,embeddinggemma@2048"
             )
-        if any(name == other for other, _ in found):
+        if any(same_name(ModelPin(other).full_name, ModelPin(name)) for other, _ in found):
             raise ValueError(f"{name} is named twice; Ollama holds one context for a model")
         found.append((name, num_ctx(context) if at else None))
     return tuple(found)
@@ -104,12 +106,8 @@ def digests(text: str) -> tuple[str, ...]:
 
 def url(text: str) -> str:
     """Read the address of a server: scheme, host, perhaps a port, no path."""
-    try:
-        parts = urlsplit(text)
-        valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and parts.path in {"", "/"}
-    except ValueError:
-        valid = False
-    if not valid or parts.query or parts.fragment or parts.username:
+    match = ADDRESS.fullmatch(text)
+    if not match or not 0 < int(match["port"] or "80") <= MAX_PORT:
         raise ValueError("expected http://HOST:PORT of the Ollama server, without a path")
     return text.rstrip("/")
 

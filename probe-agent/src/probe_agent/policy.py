@@ -35,7 +35,8 @@ class FailureStreak:
     def _summary(self, now: float) -> str | None:
         if self._equal <= self.told:
             return None
-        return f"{self._reason} ({self._equal} times in {now - self._since:.1f} s)"
+        times = "once" if self._equal == 1 else f"{self._equal} times in {now - self._since:.1f} s"
+        return f"{self._reason} ({times})"
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class ReloadLimit:
     """How long to wait before the agent makes Ollama load again: never a fight, request for request.
 
     The first reload is immediate, the next waits `base` seconds, each further one twice as long, at most
-    `longest`. After a calm of `calm` seconds, or of twice the last wait, the count begins anew.
+    `longest`. After a calm of `calm` seconds, or of twice the last wait if that is longer, the count begins anew.
     """
 
     base: float

@@ -46,9 +46,9 @@ def serve(settings: Settings, environ: Mapping[str, str], started: float) -> int
     logs.configure(settings.log_level, environ)
     try:
         listener = _listen(settings.host, settings.port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         log.error(  # noqa: TRY400 — a taken port needs no traceback
-            "cannot listen on %s:%s: %s. Set PROBE_AGENT_PORT to a free port.",
+            "cannot listen on %s port %s: %s. Set PROBE_AGENT_HOST and PROBE_AGENT_PORT to a free address.",
             settings.host,
             settings.port,
             error,

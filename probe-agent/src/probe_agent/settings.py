@@ -143,6 +143,9 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append(
             f"{PREFIX}MODEL_DIGEST: {len(digests)} digests for {len(models)} models; give one for each, in order"
         )
+    named = {prompt.model for prompt in values.get(PREFIX + "WARMUP_PROMPTS", ()) if prompt.model is not None}
+    if models and (strangers := named - {name for name, _ in models}):
+        problems.append(f"{PREFIX}WARMUP_PROMPTS: names {min(strangers)!r}, which is not in {PREFIX}MODEL")
     return problems
 
 
@@ -187,6 +190,15 @@ VARIABLES: tuple[Variable, ...] = (
         "any | gpu: with gpu, weights outside GPU memory mean not ready.",
     ),
     Variable(PREFIX + "HOST", str, EVERY_ADDRESS, "The address to listen on; probes do not reach 127.0.0.1."),
+    Variable(PREFIX + "PORT", parse.integer(1, 65535, "port numbers"), "9090", "The port the agent listens on."),
+    Variable(PREFIX + "OLLAMA_URL", parse.url, "http://127.0.0.1:11434", "Where Ollama listens."),
+    Variable(
+        PREFIX + "STARTUP_HOLD_SECONDS",
+        parse.seconds(0, 1800),
+        "0",
+        "How long an early startup probe is held for its 200 instead of being refused at once; "
+        "keep it below the probe's timeoutSeconds.",
+    ),
     Variable(
         PREFIX + "STARTUP_TIMEOUT_SECONDS",
         parse.seconds(0.1, 86400),

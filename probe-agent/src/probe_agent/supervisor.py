@@ -99,7 +99,8 @@ class Supervisor:
         except Exception as error:
             log.exception("the agent broke; this is a bug")
             self._broken = True
-            self._observe(AgentFault(reason=f"the agent broke: {error!r}"))
+            if not self.readiness.terminal:
+                self._observe(AgentFault(reason=f"the agent broke: {error!r}"))
         finally:
             await self._ascent.loads.abandon()
 

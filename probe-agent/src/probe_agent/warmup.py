@@ -39,10 +39,12 @@ def read_prompts(text: str) -> tuple[ChatPrompt, ...]:
     Raises `ValueError` that names the line and what is expected there.
     """
     prompts = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 prompts.append(_prompt(json.loads(line)))
+            except RecursionError:
+                raise ValueError(f"line {number}: nested too deeply") from None
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
     if not prompts:

@@ -1,0 +1,67 @@
+"""An agent under test: the supervisor in the test's own event loop, against a real server on loopback."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from probe_agent.ollama_server import OllamaServer
+from probe_agent.readiness import ReadinessState
+from probe_agent.settings import Settings
+from probe_agent.supervisor import Supervisor
+
+# Short, so that a test is over in a second; long enough for a busy machine to answer in time.
+QUICK = {
+    "PROBE_AGENT_PERIOD_SECONDS": "0.2",
+    "PROBE_AGENT_TIMEOUT_SECONDS": "0.2",
+    "PROBE_AGENT_FAILURE_THRESHOLD": "2",
+    "PROBE_AGENT_STARTUP_TIMEOUT_SECONDS": "20",
+}
+PATIENCE_SECONDS = 20.0
+
+
+class Agent:
+    """A supervisor that runs as long as the `async with` block; `environ` overrides the quick settings."""
+
+    def __init__(self, url: str, **environ: str) -> None:
+        given = {"MODEL": "m@2048", **environ}
+        variables = {name if name.startswith("OLLAMA_") else f"PROBE_AGENT_{name}": given[name] for name in given}
+        self.settings = Settings.from_environ({**QUICK, "PROBE_AGENT_OLLAMA_URL": url, **variables})
+        self.server = OllamaServer(url, keep_alive=self.settings.keep_alive)
+        self.supervisor = Supervisor(self.settings, self.server)
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self.supervisor.run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self.server.close()
+
+    @property
+    def state(self) -> ReadinessState:
+        return self.supervisor.readiness.state
+
+    @property
+    def reason(self) -> str:
+        return self.supervisor.readiness.reason
+
+    async def until(self, state: str, reason: str = "") -> None:
+        """Wait for a state whose reason holds a text."""
+        await self.until_true(
+            lambda: self.state == state and reason in self.reason,
+            lambda: f"{state} with {reason!r}; it is {self.state}: {self.reason}",
+        )
+
+    async def until_true(self, condition: Callable[[], bool], what: Callable[[], str]) -> None:
+        """Poll each millisecond: seldom enough for the event loop, often enough to see every state of interest."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"waited in vain for {what()}"
+            await asyncio.sleep(0.001)
