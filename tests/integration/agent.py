@@ -1,10 +1,18 @@
 """An agent under test: the supervisor in the test's own event loop, against a real server on loopback."""
 
 import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
+
+import httpx
+from tests.servers import free_port, wait_until
 
 from probe_agent.ollama_server import OllamaServer
 from probe_agent.readiness import ReadinessState
@@ -46,10 +54,12 @@ class Agent:
 
     @property
     def state(self) -> ReadinessState:
+        """The present state."""
         return self.supervisor.readiness.state
 
     @property
     def reason(self) -> str:
+        """The present reason."""
         return self.supervisor.readiness.reason
 
     async def until(self, state: str, reason: str = "") -> None:
@@ -65,3 +75,53 @@ class Agent:
         while not condition():
             assert time.monotonic() < deadline, f"waited in vain for {what()}"
             await asyncio.sleep(0.001)
+
+
+class AgentProcess:
+    """A real `python -m probe_agent` on a free loopback port, ended with its `with` block."""
+
+    def __init__(self, ollama_url: str, **environ: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        given = {"MODEL": "m@2048", "OLLAMA_URL": ollama_url, "HOST": "127.0.0.1", "PORT": str(self.port), **environ}
+        plain = ("K_SERVICE", "K_REVISION", "GOOGLE_CLOUD_PROJECT", "GCE_METADATA_HOST")
+        variables = {name if name in plain else f"PROBE_AGENT_{name}": given[name] for name in given}
+        self._environ = {**os.environ, **QUICK, **variables}
+        # Appending, because the process writes while the test reads through the same open file.
+        self._output = tempfile.TemporaryFile("a+")  # noqa: SIM115 — closed with the process
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "probe_agent"]
+        self.process = subprocess.Popen(command, env=self._environ, stdout=self._output, stderr=subprocess.STDOUT)
+        wait_until(lambda: self.process.poll() is not None or self.answers(), 20, "the agent's port")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.terminate()
+        self._output.close()
+
+    @property
+    def log(self) -> str:
+        """What the agent has written so far."""
+        self._output.seek(0)
+        return self._output.read()
+
+    def answers(self) -> bool:
+        """Whether the agent's port answers."""
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/livez", timeout=2).status_code > 0
+        return False
+
+    def get(self, path: str, timeout: float = 10) -> httpx.Response:
+        """Ask the agent."""
+        return httpx.get(f"{self.url}{path}", timeout=timeout)
+
+    def until(self, state: str) -> None:
+        """Wait for a state in `/status`."""
+        wait_until(lambda: self.get("/status").json()["state"] == state, PATIENCE_SECONDS, state)
+
+    def terminate(self) -> int:
+        """Send SIGTERM; return the exit status."""
+        self.process.terminate()
+        return self.process.wait(timeout=10)

@@ -45,6 +45,7 @@ class Ollama:
         self.url = self.running.url
 
     def asked(self, path: str) -> list[dict[str, Any]]:
+        """Return the bodies of the requests that arrived at a path."""
         return [asked.body or {} for asked in self.app.requests if asked.path == path]
 
     async def client(self, **body: Any) -> None:
@@ -55,6 +56,7 @@ class Ollama:
 
 @pytest.fixture
 def ollama() -> Iterator[Ollama]:
+    """Run a server that behaves."""
     server = Ollama()
     with server.running:
         yield server
@@ -411,10 +413,9 @@ async def test_a_runner_killed_while_busy_is_noticed_and_restarted(ollama: Ollam
         agent.server.prove = _instant_proof  # type: ignore[method-assign]
         agent.server.chat = _instant_chat  # type: ignore[method-assign]
         await agent.until("READY")
-        client = asyncio.create_task(ollama.client(prompt="Tell a story."))
+        client = asyncio.create_task(ollama.client(prompt="Tell."))
         await agent.until_true(
-            lambda: any(body.get("prompt", "").startswith("Tell") for body in ollama.asked("/api/generate")),
-            lambda: "the request",
+            lambda: ollama.asked("/api/generate")[-1].get("prompt") == "Tell.", lambda: "the request"
         )
         ollama.engine.load_seconds = 0.6
         ollama.app.runner("m").kill()

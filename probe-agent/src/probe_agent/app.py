@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
+from prometheus_client import Gauge
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -35,13 +36,15 @@ class Endpoints:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._registry = metrics.registry_of(supervisor)
+        self._held = Gauge("probe_agent_held_probes", "Startup probes waiting for READY.", registry=self._registry)
         self._page = files("probe_agent").joinpath("page.html").read_text(encoding="utf-8")
 
     async def startup(self, request: Request) -> Response:
         """Return 200 once READY was first reached; an earlier probe is held until then, or until the hold ends."""
         hold = self._supervisor.settings.startup_hold_seconds
         if hold and not self._supervisor.settled.is_set():
-            await _first_of(hold, self._supervisor.settled.wait(), _hung_up(request.receive))
+            with self._held.track_inprogress():
+                await _first_of(hold, self._supervisor.settled.wait(), _hung_up(request.receive))
         return self._answer(request, self._supervisor.readiness.latched)
 
     async def ready(self, request: Request) -> Response:

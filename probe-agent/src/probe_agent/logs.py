@@ -5,12 +5,14 @@ fetched only after the first probe is answered, or a few seconds without one.
 """
 
 import contextlib
+import json
 import logging
 import logging.handlers
 import re
 import sys
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 log = logging.getLogger(__name__)
@@ -52,10 +54,21 @@ class DeferredHandler(logging.handlers.MemoryHandler):
         super().close()
 
 
+class JsonFormatter(logging.Formatter):
+    """The least that Cloud Logging understands, for lines that the structured handler comes too late for."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line of JSON."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat()
+        return json.dumps({"severity": record.levelname, "time": time, "message": super().format(record)})
+
+
 def configure(level: str, environ: Mapping[str, str], stream: TextIO | None = None) -> None:
     """Set up the root logger; `K_SERVICE` in the environment means Cloud Run."""
-    handler: logging.Handler = _plain(stream or sys.stdout)
+    handler: logging.Handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     if "K_SERVICE" in environ:
+        handler.setFormatter(JsonFormatter())
         handler = DeferredHandler(fallback=handler)
         wanted = (handler, stream or sys.stdout, dict(environ))
         threading.Thread(target=_bring_structured, args=wanted, name="cloud-logging", daemon=True).start()
@@ -64,19 +77,13 @@ def configure(level: str, environ: Mapping[str, str], stream: TextIO | None = No
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def _plain(stream: TextIO) -> logging.Handler:
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
-    return handler
-
-
 def _bring_structured(deferred: DeferredHandler, stream: TextIO, environ: Mapping[str, str]) -> None:
     _first_probe_answered.wait(PATIENCE_SECONDS)
     try:
         from probe_agent.cloud_logging import structured_handler  # noqa: PLC0415 — slow, see the module's text
     except ImportError:
         deferred.use(deferred.fallback)
-        log.warning("google-cloud-logging cannot be imported; the log is plain text", exc_info=True)
+        log.warning("google-cloud-logging cannot be imported; lines lack labels and traces", exc_info=True)
     else:
         deferred.use(structured_handler(stream, environ))
 
