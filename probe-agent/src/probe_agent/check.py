@@ -10,9 +10,11 @@ TIMEOUT_SECONDS = 2.0
 
 def check(port: int, host: str = "127.0.0.1", timeout: float = TIMEOUT_SECONDS) -> tuple[int, str]:
     """Return the exit status and one line for a person: 0 ready, 1 not ready, 2 no agent there."""
-    connection = None
     try:
         connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    except http.client.InvalidURL as error:
+        return UNREACHABLE, f"{host}:{port} is no address: {error}"
+    try:
         connection.request("GET", "/ready")
         answer = connection.getresponse()
         body = json.loads(answer.read())
@@ -22,6 +24,5 @@ def check(port: int, host: str = "127.0.0.1", timeout: float = TIMEOUT_SECONDS) 
     except (ValueError, KeyError, TypeError) as error:
         return UNREACHABLE, f"what answers at {host}:{port} is not a probe-agent: {error!r}"
     finally:
-        if connection is not None:
-            connection.close()
+        connection.close()
     return (READY if answer.status == 200 else NOT_READY), line  # noqa: PLR2004 — HTTP's OK

@@ -45,7 +45,10 @@ def _project(environ: Mapping[str, str]) -> str | None:
     if given := environ.get("GOOGLE_CLOUD_PROJECT"):
         return given
     host = environ.get("GCE_METADATA_HOST", "metadata.google.internal")
-    connection = http.client.HTTPConnection(host, timeout=METADATA_TIMEOUT_SECONDS)
+    try:
+        connection = http.client.HTTPConnection(host, timeout=METADATA_TIMEOUT_SECONDS)
+    except http.client.InvalidURL:
+        return None
     try:
         connection.request("GET", "/computeMetadata/v1/project/project-id", headers={"Metadata-Flavor": "Google"})
         answer = connection.getresponse()

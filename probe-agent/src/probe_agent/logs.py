@@ -81,11 +81,13 @@ def _bring_structured(deferred: DeferredHandler, stream: TextIO, environ: Mappin
     _first_probe_answered.wait(PATIENCE_SECONDS)
     try:
         from probe_agent.cloud_logging import structured_handler  # noqa: PLC0415 — slow, see the module's text
-    except ImportError:
+
+        handler = structured_handler(stream, environ)
+    except Exception:
         deferred.use(deferred.fallback)
-        log.warning("google-cloud-logging cannot be imported; lines lack labels and traces", exc_info=True)
+        log.exception("google-cloud-logging cannot be used; lines lack labels and traces")
     else:
-        deferred.use(structured_handler(stream, environ))
+        deferred.use(handler)
 
 
 def probe_answered(path: str, code: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> None:
