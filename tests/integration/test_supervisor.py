@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from probe_agent.watch import UNDISTURBED_SECONDS
 from tests.integration.agent import Agent
 from tests.servers import LoopbackServer
 
@@ -180,9 +181,10 @@ async def test_a_server_that_hangs_is_never_ready(ollama: Ollama, state: str) ->
         (Status(500, '{"error": "tensor exceeds file size"}'), "tensor exceeds file size"),
         (Status(503, '{"error": "server busy, please try again."}'), "server busy"),
         (Truncate(), "broke off"),
+        (Status(200, '{"model": "m", "done": false}'), "without done"),
         (NotJson(), "not Ollama's"),
     ],
-    ids=["400", "500", "503", "truncated", "non-JSON"],
+    ids=["400", "500", "503", "truncated", "not done", "non-JSON"],
 )
 async def test_a_failed_load_is_told_and_tried_again(ollama: Ollama, fault: Any, reason: str) -> None:
     """While loads fail the state is LOADING with the reason; when they succeed the model gets ready."""
@@ -324,10 +326,14 @@ async def test_weights_outside_the_gpu_are_not_ready(ollama: Ollama) -> None:
         (Status(200, '{"model": "m", "response": "", "done": true}'), "generated nothing"),
     ],
 )
-async def test_loaded_is_not_taken_for_able_to_serve(ollama: Ollama, answer: Status, reason: str) -> None:
+async def test_loaded_is_not_taken_for_able_to_serve(
+    ollama: Ollama, answer: Status, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollama: Ollama, answer: Status, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A load that succeeds proves nothing: without a generated token the model is not ready."""
     async with Agent(ollama.url) as agent:
-        agent.server.prove = _broken_proof(agent, ollama, answer)  # type: ignore[method-assign]
+        monkeypatch.setattr(agent.server, "prove", _broken_proof(agent, ollama, answer))
         await agent.until("LOADING", reason)
 
 
@@ -406,12 +412,16 @@ async def test_a_runner_killed_while_idle_is_noticed_and_restarted(ollama: Ollam
     assert len(ollama.engine.starts) == 2
 
 
-async def test_a_runner_killed_while_busy_is_noticed_and_restarted(ollama: Ollama) -> None:
+async def test_a_runner_killed_while_busy_is_noticed_and_restarted(
+    ollama: Ollama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollama: Ollama, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A runner that dies under a client's request is brought back as well."""
     ollama.engine.token_seconds = 5
     async with Agent(ollama.url) as agent:
-        agent.server.prove = _instant_proof  # type: ignore[method-assign]
-        agent.server.chat = _instant_chat  # type: ignore[method-assign]
+        monkeypatch.setattr(agent.server, "prove", _instant_proof)
+        monkeypatch.setattr(agent.server, "chat", _instant_chat)
         await agent.until("READY")
         client = asyncio.create_task(ollama.client(prompt="Tell."))
         await agent.until_true(
@@ -546,26 +556,26 @@ async def test_a_blocked_list_is_unknown_until_the_threshold(ollama: Ollama) -> 
         await agent.until("LOADING", "/api/ps got no whole answer")
 
 
-async def test_a_fault_of_the_agent_is_told_as_one(ollama: Ollama) -> None:
+async def test_a_fault_of_the_agent_is_told_as_one(ollama: Ollama, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug ends in FAILED with its name, and liveness falls so that the platform restarts the instance."""
     async with Agent(ollama.url) as agent:
 
         async def broken(_: float) -> list[Any]:
             raise ZeroDivisionError
 
-        agent.server.stored_models = broken  # type: ignore[method-assign]
+        monkeypatch.setattr(agent.server, "stored_models", broken)
         await agent.until("FAILED", "ZeroDivisionError")
         assert not agent.supervisor.alive()
 
 
-async def test_a_bug_in_a_warm_up_is_not_swallowed(ollama: Ollama) -> None:
+async def test_a_bug_in_a_warm_up_is_not_swallowed(ollama: Ollama, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that is not Ollama's, in one of several requests at once, is a fault of the agent."""
     async with Agent(ollama.url) as agent:
 
         async def broken(*_: Any) -> None:
             raise ZeroDivisionError
 
-        agent.server.chat = broken  # type: ignore[method-assign]
+        monkeypatch.setattr(agent.server, "chat", broken)
         await agent.until("FAILED", "ZeroDivisionError")
 
 
@@ -603,3 +613,52 @@ async def test_equal_failures_are_one_line(ollama: Ollama, caplog: pytest.LogCap
     lines = [record.message for record in caplog.records if "no more of: connecting failed" in record.message]
     assert len(lines) == 1
     assert "times in" in lines[0]
+
+
+async def test_a_slow_runner_is_still_a_runner(ollama: Ollama) -> None:
+    """A check that takes long, but less than its time-out, is a success."""
+    async with Agent(ollama.url, PERIOD_SECONDS="2", TIMEOUT_SECONDS="2") as agent:
+        await agent.until("READY")
+        ollama.app.faults.on("/api/generate", SlowBytes(400))
+        await agent.until_true(lambda: agent.supervisor.record.checks >= 1, lambda: "a check")
+        assert agent.supervisor.record.check_seconds > UNDISTURBED_SECONDS
+        assert agent.supervisor.readiness.ready
+
+
+async def test_a_change_of_reason_ends_the_line_of_the_former(
+    ollama: Ollama, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Equal reasons in one state are one line with their count, written when another reason takes over."""
+    caplog.set_level("INFO")
+    ollama.app.faults.on("/api/generate", Status(500, '{"error": "first"}'))
+    async with Agent(ollama.url, PERIOD_SECONDS="0.05", TIMEOUT_SECONDS="0.05") as agent:
+        await agent.until_true(lambda: agent.supervisor.record.reloads["LoadFailed"] >= 3, lambda: "three failures")
+        ollama.app.faults.on("/api/generate", Status(500, '{"error": "second"}'))
+        await agent.until("LOADING", "second")
+    told = [record.message for record in caplog.records if "500: first" in record.message]
+    assert len(told) == 2
+    assert "times in" in told[1]
+
+
+async def test_a_fault_while_stopping_changes_nothing(ollama: Ollama, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug that shows while the agent stops is logged, and the state stays STOPPING."""
+    agent = Agent(ollama.url)
+
+    async def broken() -> None:
+        agent.supervisor.stop("test")
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(agent.supervisor, "_advance", broken)
+    await asyncio.gather(asyncio.create_task(agent.supervisor.run()), return_exceptions=True)
+    assert agent.state == "STOPPING"
+    await agent.server.close()
+
+
+async def test_a_supervisor_stopped_before_it_runs_does_nothing(ollama: Ollama) -> None:
+    """Stopping first is final: the run ends before it asks anybody."""
+    agent = Agent(ollama.url)
+    agent.supervisor.stop("test")
+    await agent.supervisor.run()
+    assert agent.state == "STOPPING"
+    assert ollama.app.requests == []
+    await agent.server.close()

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
-from prometheus_client import Gauge
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -36,7 +35,7 @@ class Endpoints:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._registry = metrics.registry_of(supervisor)
-        self._held = Gauge("probe_agent_held_probes", "Startup probes waiting for READY.", registry=self._registry)
+        self._held = metrics.held_probes(self._registry)
         self._page = files("probe_agent").joinpath("page.html").read_text(encoding="utf-8")
 
     async def startup(self, request: Request) -> Response:
@@ -106,8 +105,6 @@ def build(supervisor: Supervisor) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         task = asyncio.create_task(supervisor.run())
         yield
-        if not supervisor.readiness.terminal:
-            supervisor.stop("the agent's server ends")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -15,7 +15,7 @@ from google.cloud.logging_v2.handlers import StructuredLogHandler, structured_lo
 METADATA_TIMEOUT_SECONDS = 1.0
 
 
-class DatedStructuredHandler(StructuredLogHandler):  # type: ignore[misc] — the library is not typed
+class DatedStructuredHandler(StructuredLogHandler):
     """Writes each line with the time it was logged at, not the one it was passed on at."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -27,8 +27,9 @@ class DatedStructuredHandler(StructuredLogHandler):  # type: ignore[misc] — th
 
     def format(self, record: logging.LogRecord) -> str:
         """Put the time first."""
+        line = str(super().format(record))  # type: ignore[no-untyped-call]
         time = datetime.fromtimestamp(record.created, UTC).isoformat()
-        return f'{{"time": "{time}", {super().format(record)[1:]}'
+        return f'{{"time": "{time}", {line[1:]}'
 
 
 def structured_handler(stream: TextIO, environ: Mapping[str, str]) -> logging.Handler:
@@ -37,7 +38,10 @@ def structured_handler(stream: TextIO, environ: Mapping[str, str]) -> logging.Ha
     # would come back to the root logger and through the same handler again.
     logging.getLogger(structured_log.__name__).propagate = False
     labels = {name: environ[name] for name in ("K_REVISION", "K_CONFIGURATION") if name in environ}
-    return DatedStructuredHandler(stream=stream, labels=labels, project_id=_project(environ))
+    handler: logging.Handler = DatedStructuredHandler(  # type: ignore[no-untyped-call]
+        stream=stream, labels=labels, project_id=_project(environ)
+    )
+    return handler
 
 
 def _project(environ: Mapping[str, str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -99,3 +99,8 @@ def registry_of(supervisor: Supervisor) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(AgentCollector(supervisor))
     return registry
+
+
+def held_probes(registry: CollectorRegistry) -> Gauge:
+    """Return the count of startup probes that wait for READY; kept by the route that holds them."""
+    return Gauge("probe_agent_held_probes", "Startup probes waiting for READY.", registry=registry)

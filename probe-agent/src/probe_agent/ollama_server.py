@@ -36,14 +36,14 @@ class OllamaServer:
         self._address = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
         # Time-outs are per call, below; proxies of the environment must never see loopback traffic.
         verify: ssl.SSLContext | bool = ssl.create_default_context() if parts.scheme == "https" else False
-        options = {"timeout": None, "trust_env": False, "verify": verify}
+        options: dict[str, Any] = {"timeout": None, "trust_env": False, "verify": verify}
         self._http = httpx.AsyncClient(base_url=url, **options)
         self._ollama = ollama.AsyncClient(url, **options)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._http.aclose()
-        await self._ollama.close()
+        await self._ollama.close()  # type: ignore[no-untyped-call]
 
     async def connect(self, timeout: float) -> None:
         """Open and close a TCP connection, to see whether anybody listens."""

@@ -1,5 +1,6 @@
 """From the text of an environment variable to its value; each parser raises `ValueError` that says what it expects."""
 
+import ipaddress
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -15,7 +16,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 MAX_NUM_CTX = 1 << 24  # no model is trained beyond 10M tokens; a larger number is a slip
 DIGEST = re.compile(r"(?:sha256:)?([0-9a-fA-F]{12,64})")
 DURATION = re.compile(r"-?(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h))+")
-ADDRESS = re.compile(r"https?://(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?/?")
+ADDRESS = re.compile(r"https?://(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?/?")
 MAX_PORT = 65535
 SECONDS_OF = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -107,9 +108,21 @@ def digests(text: str) -> tuple[str, ...]:
 def url(text: str) -> str:
     """Read the address of a server: scheme, host, perhaps a port, no path."""
     match = ADDRESS.fullmatch(text)
-    if not match or not 0 < int(match["port"] or "80") <= MAX_PORT:
+    if not match or not 0 < int(match["port"] or "80") <= MAX_PORT or not _is_host(match["host"]):
         raise ValueError("expected http://HOST:PORT of the Ollama server, without a path")
     return text.rstrip("/")
+
+
+def _is_host(host: str) -> bool:
+    """Whether what looks like an IP address is one; a name is any other text of its letters."""
+    try:
+        if host.startswith("["):
+            ipaddress.IPv6Address(host[1:-1])
+        elif not host.strip("0123456789."):
+            ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def prompts(text: str) -> tuple[ChatPrompt, ...]:

@@ -60,7 +60,8 @@ class StoredModel:
     @property
     def embeds_only(self) -> bool:
         """Whether the model can embed but not generate."""
-        return bool(self.capabilities) and "completion" not in self.capabilities and "embedding" in self.capabilities
+        told = self.capabilities or ()
+        return "embedding" in told and "completion" not in told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
