@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from probe_agent.watch import UNDISTURBED_SECONDS
 from tests.integration.agent import Agent
 from tests.servers import LoopbackServer
 
@@ -24,6 +23,7 @@ from ops.standin import (
     StoredModel,
     Truncate,
 )
+from probe_agent.watch import UNDISTURBED_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -329,8 +329,6 @@ async def test_weights_outside_the_gpu_are_not_ready(ollama: Ollama) -> None:
 async def test_loaded_is_not_taken_for_able_to_serve(
     ollama: Ollama, answer: Status, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ollama: Ollama, answer: Status, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
     """A load that succeeds proves nothing: without a generated token the model is not ready."""
     async with Agent(ollama.url) as agent:
         monkeypatch.setattr(agent.server, "prove", _broken_proof(agent, ollama, answer))
@@ -413,8 +411,6 @@ async def test_a_runner_killed_while_idle_is_noticed_and_restarted(ollama: Ollam
 
 
 async def test_a_runner_killed_while_busy_is_noticed_and_restarted(
-    ollama: Ollama, monkeypatch: pytest.MonkeyPatch
-) -> None:
     ollama: Ollama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A runner that dies under a client's request is brought back as well."""
@@ -625,9 +621,7 @@ async def test_a_slow_runner_is_still_a_runner(ollama: Ollama) -> None:
         assert agent.supervisor.readiness.ready
 
 
-async def test_a_change_of_reason_ends_the_line_of_the_former(
-    ollama: Ollama, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_change_of_reason_ends_the_line_of_the_former(ollama: Ollama, caplog: pytest.LogCaptureFixture) -> None:
     """Equal reasons in one state are one line with their count, written when another reason takes over."""
     caplog.set_level("INFO")
     ollama.app.faults.on("/api/generate", Status(500, '{"error": "first"}'))
