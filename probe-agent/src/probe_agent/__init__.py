@@ -1,5 +1,3 @@
 """Readiness sidecar for Ollama: ready means that the model answers."""
 
-from importlib.metadata import version
-
-__version__ = version("probe-agent")
+__version__ = "0.1.0"

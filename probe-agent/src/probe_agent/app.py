@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -69,8 +70,8 @@ class Endpoints:
     def _answer(self, request: Request, passed: bool) -> Response:
         code = OK if passed else UNAVAILABLE
         body = summary(self._supervisor)
-        logs.probe_answered(request.url.path, code, request.headers, body)
-        return JSONResponse(body, code, headers=NO_STORE)
+        told = BackgroundTask(logs.probe_answered, request.url.path, code, request.headers, body)
+        return JSONResponse(body, code, headers=NO_STORE, background=told)
 
 
 async def _hung_up(receive: Receive) -> None:

@@ -90,8 +90,8 @@ def _bring_structured(deferred: DeferredHandler, stream: TextIO, environ: Mappin
         deferred.use(handler)
 
 
-def probe_answered(path: str, code: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> None:
-    """Log one probe's answer at debug level, with the trace of its request."""
+async def probe_answered(path: str, code: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> None:
+    """Log one probe's answer, after it was sent, at debug level and with the trace of its request."""
     _first_probe_answered.set()
     if log.isEnabledFor(logging.DEBUG):
         log.debug("%s answered %s: %s", path, code, body["state"], extra=trace_of(headers))
