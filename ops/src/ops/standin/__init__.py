@@ -1,0 +1,27 @@
+"""The Ollama API without Ollama: what `ops up` runs where there is none, and the tests' double.
+
+    server = StandIn(models=[StoredModel("m")], engine=ScriptedEngine(load_seconds=0.05))
+
+is an ASGI application; `python -m ops.standin serve` is the process over llama.cpp.
+"""
+
+from ops.standin.errors import ApiError, LoadFailed, RunnerLost
+from ops.standin.faults import Hang, NotJson, Reset, SlowBytes, Status, Truncate
+from ops.standin.models import StoredModel
+from ops.standin.scripted import ScriptedEngine
+from ops.standin.server import StandIn
+
+__all__ = [
+    "ApiError",
+    "Hang",
+    "LoadFailed",
+    "NotJson",
+    "Reset",
+    "RunnerLost",
+    "ScriptedEngine",
+    "SlowBytes",
+    "StandIn",
+    "Status",
+    "StoredModel",
+    "Truncate",
+]

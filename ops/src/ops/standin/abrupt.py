@@ -1,0 +1,85 @@
+"""A uvicorn server that stops as Ollama does: at once, without drain, answers cut where they are."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_LAST_SECONDS = 0.5
+"""What requests get to notice that their client is gone, before they are cancelled."""
+
+
+_TURNS = 3
+"""Turns of the event loop from a connection's acceptance to its place in the server's list."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket; OSError when the port is taken.
+
+    The protocol is named because asyncio switches Nagle's algorithm off only on sockets that say TCP:
+    with it on, every answer of two writes waits for the client's delayed acknowledgement, 40 ms.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(512)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class AbruptServer(uvicorn.Server):
+    """Serves until `end` or a signal, without uvicorn's ticks of a tenth of a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = threading.Event()
+        """Set once requests are answered."""
+        self._ended = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def end(self) -> None:
+        """Stop; from any thread, or from a signal handler."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop without raising the signal again afterwards, so that the exit status is 0."""
+        del sig, frame
+        self.end()
+
+    async def main_loop(self) -> None:
+        """Serve until the end."""
+        self._loop = asyncio.get_running_loop()
+        self.up.set()
+        if not self.should_exit:
+            await self._ended.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Break every connection, see every request end, and let the application clean up."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        tasks = set(self.server_state.tasks)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_LAST_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self.lifespan.shutdown()

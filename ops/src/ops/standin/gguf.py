@@ -1,0 +1,125 @@
+"""The header of a GGUF file: its metadata and its number of weights.
+
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The reference reader needs NumPy, which
+is much for what fits in a page: keys with scalar values, and the shapes of the tensors.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_MAGIC = b"GGUF"
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+_FILE_TYPES = {
+    0: "F32",
+    1: "F16",
+    2: "Q4_0",
+    3: "Q4_1",
+    7: "Q8_0",
+    12: "Q3_K_M",
+    14: "Q4_K_S",
+    15: "Q4_K_M",
+    16: "Q5_K_S",
+    17: "Q5_K_M",
+    18: "Q6_K",
+    32: "BF16",
+}
+"""llama.cpp's `llama_ftype`, the ones in use."""
+
+
+class NotGguf(ValueError):
+    """The file is no GGUF, or a damaged one."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header says; arrays are left out of `fields`."""
+
+    fields: Mapping[str, Any]
+    weights: int = 0
+    """How many numbers the tensors hold."""
+
+    @property
+    def architecture(self) -> str:
+        """The family, such as "llama"."""
+        return str(self.fields.get("general.architecture", "unknown"))
+
+    @property
+    def quantization_level(self) -> str:
+        """The width of the weights, such as "Q4_1"."""
+        return _FILE_TYPES.get(self.fields.get("general.file_type", -1), "unknown")
+
+    def of_architecture(self, key: str, default: int) -> int:
+        """Return an integer of the architecture's own, such as `context_length`."""
+        value = self.fields.get(f"{self.architecture}.{key}", default)
+        return value if isinstance(value, int) else default
+
+    def cache_bytes(self, tokens: int) -> int:
+        """Return what a key-value cache of `tokens` takes at sixteen bits a value."""
+        heads = self.of_architecture("attention.head_count", 1)
+        width = self.of_architecture("embedding_length", 0) // max(heads, 1)
+        keys_and_values = 2 * self.of_architecture("attention.head_count_kv", heads) * width
+        return tokens * self.of_architecture("block_count", 0) * keys_and_values * 2
+
+
+def read_header(path: Path) -> Header:
+    """Read a file's header; NotGguf for another format or a cut file, OSError as usual."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[:4] != _MAGIC:
+            raise NotGguf(f"{path} is no GGUF file: it begins with {data[:4]!r}")
+        try:
+            return _Reader(data).header()
+        except (struct.error, UnicodeDecodeError, KeyError) as error:
+            raise NotGguf(f"{path} has a damaged GGUF header: {error}") from error
+
+
+class _Reader:
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data = data
+        self._at = len(_MAGIC)
+
+    def header(self) -> Header:
+        self._number("I")  # the format's version: 2 and 3 have the same layout
+        tensors, count = self._number("Q"), self._number("Q")
+        values = {self._string(): self._value(self._number("I")) for _ in range(count)}
+        weights = sum(self._tensor() for _ in range(tensors))
+        return Header({key: value for key, value in values.items() if value is not None}, weights)
+
+    def _tensor(self) -> int:
+        self._string()
+        shape = [self._number("Q") for _ in range(self._number("I"))]
+        self._number("I")
+        self._number("Q")
+        return math.prod(shape)
+
+    def _value(self, kind: int) -> Any:
+        if kind == _STRING:
+            return self._string()
+        if kind != _ARRAY:
+            return self._number(_SCALARS[kind])
+        kind, count = self._number("I"), self._number("Q")
+        if kind in _SCALARS:
+            self._at += count * struct.calcsize(_SCALARS[kind])
+        else:
+            for _ in range(count):
+                self._value(kind)
+        return None
+
+    def _string(self) -> str:
+        length = self._number("Q")
+        self._at += length
+        return self._data[self._at - length : self._at].decode()
+
+    def _number(self, code: str) -> Any:
+        (value,) = struct.unpack_from(f"<{code}", self._data, self._at)
+        self._at += struct.calcsize(code)
+        return value

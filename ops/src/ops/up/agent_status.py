@@ -1,0 +1,109 @@
+"""The agent's /status, asked a few times a second: for the display, the report, and the instant of READY."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_SECONDS = 0.2
+"""While starting: a step shows as it happens."""
+WATCH_SECONDS = 1.0
+"""Once ready: the state for the status line, at little cost."""
+TIMEOUT_SECONDS = 0.5
+"""For one /status, which the agent answers from memory: a late one is worth nothing to a live display."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A step of the cold start: reached so many seconds after the agent's start, and how long it took."""
+
+    name: str
+    at_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """What of /status is shown and reported; `started_at` and `ready_at` (the first READY) are wall clock."""
+
+    state: str
+    reason: str
+    phases: tuple[Phase, ...]
+    gap_seconds: float | None
+    load_bytes_per_second: float | None
+    size_bytes: int | None
+    started_at: float
+    ready_at: float | None
+    raw: dict[str, Any]
+
+
+def parse(body: dict[str, Any], before: AgentStatus | None = None) -> AgentStatus:
+    """Read a /status body; what is missing stays empty. What the one before knew of start and READY is kept.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: it is not an agent's status.
+
+    """
+    waterfall = body.get("waterfall") or {}
+    phases = tuple(
+        Phase(phase["phase"], float(phase["at_seconds"]), float(phase["seconds"]))
+        for phase in waterfall.get("phases", [])
+    )
+    ready_at = before.ready_at if before else None
+    if ready_at is None and body["state"] == "READY":
+        ready_at = datetime.fromisoformat(body["since"]).timestamp()
+    return AgentStatus(
+        state=body["state"],
+        reason=body.get("reason", ""),
+        phases=phases,
+        gap_seconds=waterfall.get("gap_seconds"),
+        load_bytes_per_second=waterfall.get("load_bytes_per_second"),
+        size_bytes=sum(model.get("size_bytes") or 0 for model in body.get("models", [])) or None,
+        started_at=before.started_at if before else time.time() - float(body["agent"]["uptime_seconds"]),
+        ready_at=ready_at,
+        raw=body,
+    )
+
+
+class AgentWatch:
+    """The latest status of one agent."""
+
+    def __init__(self, url: str, changed: Callable[[AgentStatus], None]) -> None:
+        self.latest: AgentStatus | None = None
+        self._client = httpx.AsyncClient(base_url=url, trust_env=False, timeout=TIMEOUT_SECONDS)
+        self._changed = changed
+        self._was_ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Poll until cancelled; an agent that does not answer is asked again."""
+        try:
+            while True:
+                await self.refresh()
+                await asyncio.sleep(WATCH_SECONDS if self._was_ready.is_set() else POLL_SECONDS)
+        finally:
+            await self._client.aclose()
+
+    async def wait_ready(self) -> AgentStatus:
+        """Return the status once the agent has been READY."""
+        await self._was_ready.wait()
+        assert self.latest is not None, "an event follows a status"  # noqa: S101 — for the type checker
+        return self.latest
+
+    async def refresh(self) -> None:
+        """Ask once, now; an agent that does not answer changes nothing."""
+        try:
+            body = (await self._client.get("/status")).json()
+            self.latest = parse(body, self.latest)
+        except (httpx.HTTPError, ValueError, TypeError, KeyError, AttributeError):
+            return
+        self._changed(self.latest)
+        if self.latest.ready_at is not None:
+            self._was_ready.set()

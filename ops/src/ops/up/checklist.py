@@ -1,0 +1,97 @@
+"""The live part of the display: each step of the start, done, going on, or still to come."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from ops.up.journal import Kind
+from ops.up.waterfall import LABELS
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ops.up.agent_status import AgentStatus, Phase
+    from ops.up.journal import Event
+    from ops.up.local_run import LocalRun
+
+STARTED, OPEN = "container started", "gate open"
+STEPS = (STARTED, *LABELS.values(), OPEN)
+
+
+@dataclass(slots=True)
+class Checklist:
+    """The steps reached so far; `started_at` is the wall clock of the first container's start."""
+
+    started_at: float = 0.0
+    local: LocalRun | None = None
+    _reached: dict[str, float] = field(default_factory=dict)
+    _latest: AgentStatus | None = None
+    _spinner: Spinner = field(default_factory=lambda: Spinner("dots", style="cyan"))
+
+    def event(self, event: Event) -> None:
+        """Take in what the platform did."""
+        if event.kind is Kind.CONTAINER_STARTED:
+            self.started_at = self.started_at or event.at
+            self._reached[STARTED] = event.at
+        if event.kind is Kind.GATE_OPEN:
+            self._reached[OPEN] = event.at
+
+    def status(self, status: AgentStatus) -> list[Phase]:
+        """Take in what the agent reports; returns the phases that are new."""
+        self._latest = status
+        new = [phase for phase in status.phases if LABELS.get(phase.name, phase.name) not in self._reached]
+        for phase in new:
+            self._reached[LABELS.get(phase.name, phase.name)] = status.started_at + phase.at_seconds
+        return new
+
+    def __rich__(self) -> RenderableType:
+        """Draw: the steps while starting, one line while serving."""
+        return self._serving() if {LABELS["ready"], OPEN} <= self._reached.keys() else self._starting()
+
+    def _starting(self) -> RenderableType:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(width=1)
+        grid.add_column(min_width=18)
+        grid.add_column(justify="right")
+        grid.add_column(overflow="ellipsis", no_wrap=True)
+        going_on = True
+        for step in STEPS:
+            if step in self._reached:
+                grid.add_row(Text("✔", "green"), step, f"{self._reached[step] - self.started_at:.3f} s", "")
+            elif going_on:
+                grid.add_row(self._spinner, Text(step, "bold"), self._elapsed(), Text(self._detail(), "dim"))
+                going_on = False
+            else:
+                grid.add_row(Text("·", "dim"), Text(step, "dim"), "", "")
+        return Group(Text(""), grid, self._requests())
+
+    def _elapsed(self) -> Text:
+        since = max(self._reached.values(), default=None)
+        return Text("" if since is None else f"{time.time() - since:.1f} s", "dim")
+
+    def _detail(self) -> str:
+        if self._latest is None:
+            return ""
+        size = self._latest.size_bytes
+        return f"{self._latest.state}: {self._latest.reason}" + (f" ({size / 1e6:.0f} MB)" if size else "")
+
+    def _serving(self) -> RenderableType:
+        state = self._latest.state if self._latest else "?"
+        style = "bold green" if state == "READY" else "bold red"
+        return Text.assemble(("● ", style), (state, style), " · ", self._requests(), " · Ctrl-C stops")
+
+    def _requests(self) -> Text:
+        if self.local is None:
+            return Text("")
+        front = self.local.front
+        waiting = f" · {front.waiting} waiting" if front.waiting else ""
+        in_flight = f"{front.in_flight}/{front.concurrency} in flight{waiting}"
+        so_far = f"{len(front.log)} request{'' if len(front.log) == 1 else 's'} so far"
+        return Text(f"{self.local.url} · {in_flight} · {so_far}", "dim")

@@ -1,0 +1,85 @@
+"""Which model is served here: the file's where the local store has it, else the bundled one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ops.up import model_store
+from ops.up.errors import LaunchError
+from ops.up.runtime import Kind, Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """Models as PROBE_AGENT_MODEL names them, why they were chosen, and what the server needs for them."""
+
+    models: str
+    why: str = ""
+    server_environ: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names without their contexts."""
+        return tuple(model.partition("@")[0].strip() for model in self.models.split(","))
+
+    @property
+    def num_ctx(self) -> str | None:
+        """Return the first model's context, in tokens, where one is given."""
+        return self.models.split(",")[0].partition("@")[2] or None
+
+
+def choose(wanted: str, *, asked: str | None, runtime: Runtime, environ: Mapping[str, str]) -> ModelChoice:
+    """Choose what to serve. `wanted` is the file's, `asked` the operator's --model.
+
+    Raises:
+        LaunchError: the operator asked for a model that is not here.
+
+    """
+    why = "--model" if asked else ""
+    choice = ModelChoice(asked or wanted, why)
+    if runtime.kind not in (Kind.OLLAMA, Kind.STANDIN):
+        return choice
+    if runtime.kind is Kind.OLLAMA:
+        store = model_store.user_store(environ)
+        if all(model_store.has_model(store, name) for name in choice.names):
+            return ModelChoice(choice.models, why, {"OLLAMA_MODELS": str(store)})
+    if asked and choice.names != (model_store.BUNDLED_MODEL,):
+        raise LaunchError(_absent(asked, runtime, environ))
+    num_ctx = min(_number(choice.num_ctx), model_store.BUNDLED_NUM_CTX)
+    why = why or "not in this machine's store; a small one is bundled"
+    models = f"{model_store.BUNDLED_MODEL}@{num_ctx}"
+    return ModelChoice(models, why, _bundled(runtime, num_ctx, environ))
+
+
+def _absent(asked: str, runtime: Runtime, environ: Mapping[str, str]) -> str:
+    bundled = f"--model {model_store.BUNDLED_MODEL}"
+    if runtime.kind is Kind.STANDIN:
+        return f"--model {asked}: the stand-in serves only its own model; use {bundled}, or a real Ollama"
+    store = model_store.user_store(environ)
+    advice = f"pull it there, set OLLAMA_MODELS, or use {bundled}"
+    return f"--model {asked}: not in the Ollama store {store}; {advice}"
+
+
+def _number(text: str | None) -> int:
+    if text is None:
+        return model_store.BUNDLED_NUM_CTX
+    if not text.isdecimal() or int(text) < 1:
+        raise LaunchError(f"@{text}: is no context length; expected a whole number of tokens, as in smollm2@4096")
+    return int(text)
+
+
+def _bundled(runtime: Runtime, num_ctx: int, environ: Mapping[str, str]) -> dict[str, str]:
+    if runtime.kind is Kind.OLLAMA:
+        store = model_store.bundled_store(runtime.argv[0], num_ctx, environ)
+        home = model_store.cache_directory(environ) / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        return {"OLLAMA_MODELS": str(store), "HOME": str(home)}
+    from ops.smollm2 import gguf_path  # noqa: PLC0415 — a run without it needs no model package
+
+    entry = {"name": model_store.BUNDLED_MODEL, "path": str(gguf_path()), "num_ctx": num_ctx}
+    return {"OLLAMA_STANDIN_MODELS": json.dumps([entry])}

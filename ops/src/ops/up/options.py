@@ -1,0 +1,128 @@
+"""The command line of `ops up`, as a frozen dataclass."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Gating(StrEnum):
+    """Which startup probes hold traffic back; the platform's documents can be read both ways."""
+
+    ALL = "all"
+    INGRESS = "ingress"
+
+
+class ProbeKind(StrEnum):
+    """The probes of the file, or Cloud Run's default TCP probe in their place, to show what that lets in."""
+
+    FILE = "file"
+    TCP = "tcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the operator asked for. Times in seconds."""
+
+    file: Path = Path("service.yaml")
+    gating: Gating = Gating.ALL
+    probe: ProbeKind = ProbeKind.FILE
+    port: int = 8080
+    free_ports: bool = False
+    standin: bool = False
+    model: str | None = None
+    process: Mapping[str, str] = field(default_factory=dict)
+    once: bool = False
+    logs: bool = True
+    report: Path | None = None
+    timeout_seconds: float = 300.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `ops up`."""
+    add = parser.add_argument
+    add(
+        "file",
+        nargs="?",
+        type=Path,
+        default=Path("service.yaml"),
+        metavar="FILE",
+        help="a Knative service (service.yaml)",
+    )
+    add("--once", action="store_true", help="start, chat once both ways, print answers and waterfall, stop")
+    add(
+        "--gating",
+        type=Gating,
+        choices=list(Gating),
+        default=Gating.ALL,
+        help="whose startup probes hold traffic: every container's (all), or the ingress's alone",
+    )
+    add(
+        "--probe",
+        type=ProbeKind,
+        choices=list(ProbeKind),
+        default=ProbeKind.FILE,
+        help="the file's startup probes, or Cloud Run's default TCP probe instead",
+    )
+    add(
+        "--model",
+        metavar="NAME[@CTX]",
+        help="serve this model of the local Ollama store instead of the file's",
+    )
+    add("--standin", action="store_true", help="run the stand-in even where there is an ollama")
+    add("--port", type=int, default=8080, help="the ingress's port on 127.0.0.1; 0: a free one (%(default)s)")
+    add("--free-ports", action="store_true", help="give the containers free ports, never the file's")
+    add(
+        "--process",
+        type=_process,
+        action="append",
+        default=[],
+        metavar="CONTAINER=COMMAND",
+        help="run COMMAND as this container",
+    )
+    add(
+        "--logs",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="show the containers' output (default: yes, but not with --once)",
+    )
+    add("--report", type=Path, metavar="FILE", help="write times, early requests and waterfall as JSON")
+    add(
+        "--timeout",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="with --once: the most that the whole run may take (%(default)s)",
+    )
+
+
+def from_arguments(arguments: argparse.Namespace) -> Options:
+    """Turn parsed arguments into options."""
+    return Options(
+        file=arguments.file,
+        gating=arguments.gating,
+        probe=arguments.probe,
+        port=arguments.port,
+        free_ports=arguments.free_ports,
+        standin=arguments.standin,
+        model=arguments.model,
+        process=dict(arguments.process),
+        once=arguments.once,
+        logs=not arguments.once if arguments.logs is None else arguments.logs,
+        report=arguments.report,
+        timeout_seconds=arguments.timeout,
+    )
+
+
+def _process(text: str) -> tuple[str, str]:
+    name, equals, command = text.partition("=")
+    if not equals or not name or not shlex.split(command):
+        raise argparse.ArgumentTypeError(f"expected CONTAINER=COMMAND, found {text!r}")
+    return name, command

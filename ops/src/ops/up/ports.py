@@ -1,0 +1,30 @@
+"""Which port of this machine stands for which port of the file."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LOOPBACK = "127.0.0.1"
+
+
+def assign(wanted: Iterable[int], *, always_free: bool) -> dict[int, int]:
+    """Map each port of the file to itself where it is free on loopback, else to a free one.
+
+    Each is held until the last one is found, so that no two are the same.
+    """
+    with contextlib.ExitStack() as held:
+        return {
+            port: int(held.enter_context(_bind(0 if always_free else port)).getsockname()[1])
+            for port in dict.fromkeys(wanted)
+        }
+
+
+def _bind(port: int) -> socket.socket:
+    with contextlib.suppress(OSError):
+        return socket.create_server((LOOPBACK, port))
+    return socket.create_server((LOOPBACK, 0))

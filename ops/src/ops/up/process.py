@@ -1,0 +1,109 @@
+"""A container as a process: its own group, its output line by line, and no member left at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ops.up.errors import LaunchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+TAIL_LINES = 12
+"""Lines of output kept for the reason that is printed when a container ends."""
+LAST_WORDS_SECONDS = 0.5
+"""For the rest of an ended container's output; a child that it left behind may hold the pipe open."""
+LINE_BYTES = 64 * 1024
+"""A longer line is cut here: a container must not fill this process's memory."""
+
+
+class ContainerProcess:
+    """One container's process group. Everything in it ends with `kill`, children of children too."""
+
+    def __init__(self, name: str, show: Callable[[str, str], None]) -> None:
+        self.name = name
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._show = show
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def start(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        """Start it as the leader of a process group of its own.
+
+        Raises:
+            LaunchError: the program cannot be started.
+
+        """
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *argv,
+                env=dict(environ),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            message = f"container {self.name!r}: cannot run {argv[0]!r}: {error.strerror}; correct --process or PATH"
+            raise LaunchError(message) from error
+        assert self._process.stdout is not None, "a pipe was asked for"  # noqa: S101 — for the type checker
+        self._reader = asyncio.create_task(self._read(self._process.stdout))
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process id, which is the group's too, or None before the start."""
+        return self._process.pid if self._process else None
+
+    async def wait(self) -> int:
+        """Wait for the end of the container's first process and its output; a negative status is a signal's number."""
+        assert self._process is not None, "started before it is waited for"  # noqa: S101 — for the type checker
+        assert self._reader is not None, "made with the process"  # noqa: S101 — for the type checker
+        status = await self._process.wait()
+        await asyncio.wait({self._reader}, timeout=LAST_WORDS_SECONDS)
+        return status
+
+    def terminate(self) -> None:
+        """Ask the container to end, as the platform does: SIGTERM to its first process."""
+        if self._process and self._process.returncode is None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """Kill the whole group: the container, and what it may have left behind."""
+        if self._process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def close(self) -> None:
+        """Collect a killed container: its status and the last of its output."""
+        if self._process:
+            await self._process.wait()
+        if self._reader:
+            await self._reader
+
+    async def _read(self, output: asyncio.StreamReader) -> None:
+        rest = b""
+        while chunk := await output.read(LINE_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LINE_BYTES:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._line(line)
+        if rest:
+            self._line(rest)
+
+    def _line(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip()
+        self.tail.append(text)
+        self._show(self.name, text)
+
+
+def exit_reason(status: int) -> str:
+    """Say how a process ended, from its status."""
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"exited with status {status}"

@@ -1,0 +1,126 @@
+"""What stands for a container's image on this machine: a real Ollama, the stand-in, the agent, a command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ops.up.errors import LaunchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ops.up.manifest import Container
+
+VERSION_TIMEOUT_SECONDS = 10
+"""For `ollama --version`, which starts a program of some 40 MB, maybe from a cold disk."""
+
+
+class Kind(StrEnum):
+    """The recipes there are."""
+
+    OLLAMA = "ollama"
+    STANDIN = "stand-in"
+    AGENT = "probe-agent"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How a container is run here: which recipe, the command line, and its name and version for people."""
+
+    kind: Kind
+    argv: tuple[str, ...]
+    description: str
+
+
+def choose(container: Container, *, commands: Mapping[str, str], standin: bool) -> Runtime:
+    """Pick the recipe by the image's base name; an explicit command comes first.
+
+    Raises:
+        LaunchError: no recipe fits the image, or OLLAMA_BIN is set and wrong.
+
+    """
+    if container.name in commands:
+        command = commands[container.name]
+        return Runtime(Kind.COMMAND, tuple(shlex.split(command)), command)
+    image = base_name(container.image)
+    if image == "ollama" or image.startswith("ollama-"):
+        binary = None if standin else find_ollama(os.environ)
+        return ollama(binary) if binary else stand_in()
+    if image == "probe-agent":
+        version = importlib.metadata.version("probe-agent")
+        return Runtime(Kind.AGENT, (sys.executable, "-m", "probe_agent"), f"probe-agent {version}")
+    raise LaunchError(
+        f"container {container.name!r}: no local recipe for image {container.image!r}; "
+        f"say what to run: --process {container.name}=COMMAND"
+    )
+
+
+def base_name(image: str) -> str:
+    """Return the image's last path segment without tag and digest.
+
+    >>> base_name("us-docker.pkg.dev/project/repository/probe-agent:1.2@sha256:abc")
+    'probe-agent'
+    """
+    return image.rsplit("/", 1)[-1].split("@", 1)[0].split(":", 1)[0]
+
+
+def find_ollama(environ: Mapping[str, str]) -> str | None:
+    """Return the path of the ollama program: OLLAMA_BIN, else the one on PATH, else None.
+
+    Raises:
+        LaunchError: OLLAMA_BIN is set, but is no program.
+
+    """
+    wanted = environ.get("OLLAMA_BIN")
+    found = shutil.which(wanted or "ollama", path=environ.get("PATH"))
+    if wanted and not found:
+        raise LaunchError(f"OLLAMA_BIN={wanted}: is no program; correct it, or unset it to use the stand-in")
+    return found
+
+
+def ollama(binary: str) -> Runtime:
+    """Return the recipe of a real Ollama."""
+    # Port 1 of loopback: the client must not report the version of a server that happens to run.
+    environ = {**os.environ, "OLLAMA_HOST": "127.0.0.1:1"}
+    try:
+        done = subprocess.run(  # noqa: S603 — the operator's own ollama
+            [binary, "--version"],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=VERSION_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LaunchError(f"{binary} --version: {error}; repair it, or use --standin") from error
+    version = re.search(r"\d+\.\d+\.\S+", done.stdout + done.stderr)
+    return Runtime(
+        Kind.OLLAMA,
+        (binary, "serve"),
+        f"real Ollama {version[0] if version else '(version unknown)'} ({binary})",
+    )
+
+
+def stand_in() -> Runtime:
+    """Return the recipe of the stand-in: the Ollama API over llama.cpp."""
+    version = importlib.metadata.version("xllamacpp")
+    return Runtime(
+        Kind.STANDIN,
+        (sys.executable, "-m", "ops.standin", "serve"),
+        f"stand-in for Ollama (xllamacpp {version})",
+    )
+
+
+def has_gpu() -> bool:
+    """Say whether Ollama would find a GPU here: NVIDIA's or AMD's device file, or Apple's Metal."""
+    return sys.platform == "darwin" or any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/kfd"))  # noqa: PTH110 — device files

@@ -1,0 +1,188 @@
+"""What the operator sees: a live checklist on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ops.up import waterfall
+from ops.up.checklist import Checklist
+from ops.up.journal import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from ops.up.agent_status import AgentStatus
+    from ops.up.journal import Event
+    from ops.up.local_run import LocalRun
+    from ops.up.once import Chat
+    from ops.up.options import Options
+    from ops.up.plan import Plan, Substitution
+    from ops.up.report import Admission
+
+COLOURS = ("cyan", "magenta", "yellow", "blue", "green")
+REFRESH_PER_SECOND = 8
+EVENT_STYLES: Mapping[Kind, str] = {
+    Kind.GATE_OPEN: "bold green",
+    Kind.NOT_READY: "bold red",
+    Kind.READY_AGAIN: "bold green",
+    Kind.STOPPING: "bold",
+    Kind.KILLED: "bold red",
+}
+
+
+AFTER_PHASES = frozenset({Kind.STARTUP_PASSED, Kind.GATE_OPEN})
+"""Events that follow from what the agent did; their lines wait for its next status, a fifth of a second at most."""
+
+
+class OutputConsole(Console):
+    """A console whose reader may leave, as in `ops up | head`: the run is then stopped in order."""
+
+    def on_broken_pipe(self) -> None:
+        """Write no more, and stop as when a terminal is closed."""
+        with contextlib.suppress(SystemExit):  # the base class would leave at once, and containers behind
+            super().on_broken_pipe()
+        signal.raise_signal(signal.SIGHUP)
+
+
+class Screen:
+    """Shows a run on a console. On a terminal the checklist stays below the lines; use it as a context."""
+
+    def __init__(self, console: Console, *, logs: bool) -> None:
+        self.console = console
+        self._logs = logs
+        self._checklist = Checklist()
+        self._colours: dict[str, str] = {}
+        self._width = 0
+        self._live: Live | None = None
+        self._late: list[tuple[float, str, str]] = []
+        self._has_agent = False
+
+    def __enter__(self) -> Self:
+        """Begin the live display, where there is a terminal."""
+        if self.console.is_terminal:
+            self._live = Live(
+                get_renderable=lambda: self._checklist,
+                console=self.console,
+                refresh_per_second=REFRESH_PER_SECOND,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the live display."""
+        if self._live:
+            self._live.stop()
+
+    def plan(self, plan: Plan, options: Options) -> None:
+        """Say what will run, and what is substituted."""
+        self._has_agent = plan.agent_url is not None
+        names = [container.name for container in plan.service.containers]
+        self._width = max(map(len, names))
+        self._colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+        title = f"service {plan.service.name} ({options.file}) · gating {options.gating} · probes {options.probe}"
+        self.console.print(Text(title, style="bold"))
+        for name in names:
+            role = " (ingress)" if name == plan.service.ingress.name else ""
+            line = Text(f"  {name}{role}: ", style=self._colours[name])
+            self.console.print(line.append(plan.runtimes[name].description, style="default"))
+        self._substitutions(plan.substitutions, options.file.name)
+
+    def _substitutions(self, substitutions: Sequence[Substitution], file: str) -> None:
+        table = Table(box=SIMPLE_HEAD, title="what is otherwise here", title_justify="left", title_style="bold")
+        table.add_column("setting", no_wrap=True)
+        for column in (file, "here", "why"):
+            table.add_column(column, overflow="fold")
+        for where, items in groupby(substitutions, key=lambda item: item.where):
+            table.add_row(Text(where, style=self._colours.get(where, "bold")))
+            for item in items:
+                table.add_row(f"  {item.setting}", item.in_file, _short(item.here), item.why)
+        self.console.print(table)
+
+    def watch(self, local: LocalRun) -> None:
+        """Take the ingress and its requests into the live display."""
+        self._checklist.local = local
+
+    def event(self, event: Event) -> None:
+        """Show what the platform does."""
+        self._checklist.event(event)
+        if not self._live or event.kind in EVENT_STYLES:
+            style = EVENT_STYLES.get(event.kind, "bold")
+            self._late.append((event.at, f"{event.kind} {event.text}".strip(), style))
+        if event.kind not in AFTER_PHASES or not self._has_agent:
+            self._flush()
+
+    def status(self, status: AgentStatus) -> None:
+        """Show what the agent reports; plain lines only for what is new."""
+        for phase in self._checklist.status(status):
+            if not self._live:
+                at = status.started_at + phase.at_seconds
+                self._late.append((at, waterfall.LABELS.get(phase.name, phase.name), "bold"))
+        self._flush()
+
+    def output(self, container: str, line: str) -> None:
+        """Show a line of a container."""
+        if self._logs:
+            prefix = Text(f"{container:>{self._width}} │ ", style=self._colours.get(container, ""))
+            self.console.print(prefix + Text.from_ansi(line), soft_wrap=True)
+
+    def opened(self, url: str, agent_url: str | None, model: str | None) -> None:
+        """Say where the service is, with the commands that a user wants first; unboxed, to be copied."""
+        self._flush()
+        self._print(f"the ingress is open: {url}", "bold green")
+        if model:
+            body = f'{{"model":"{model}","messages":[{{"role":"user","content":"Hello!"}}]}}'
+            self._print(f"  curl {url}/api/chat -d '{body}'")
+        if agent_url:
+            self._print(f"  curl {agent_url}/healthz  # the agent")
+
+    def chat(self, chat: Chat) -> None:
+        """Show an answer."""
+        took = f"first part after {chat.first_seconds:.2f} s, all after {chat.seconds:.2f} s"
+        self._print(f"{chat.client} ({took})", "bold")
+        self._print(f"  {chat.answer}")
+
+    def summary(self, status: AgentStatus | None, admission: Admission) -> None:
+        """Show the waterfall and what the gate did."""
+        self._flush()
+        closed = admission.early_seconds is not None and admission.early_seconds <= 0
+        if status and status.phases:
+            self.console.print(waterfall.table(status))
+            self._print(waterfall.summary(status, closed=closed))
+        self._print(str(admission), "green" if closed else "bold red")
+
+    def failure(self, text: str) -> None:
+        """Show why a run ended."""
+        self._flush()
+        self._print(f"ops up: {text}", "bold red")
+
+    def _flush(self) -> None:
+        """Print what is noted, in the order in which it happened."""
+        for at, text, style in sorted(self._late, key=lambda line: line[0]):
+            self._print(f"{at - self._checklist.started_at:8.3f} s  {text}", style)
+        self._late.clear()
+
+    def _print(self, text: str, style: str = "") -> None:
+        """Print one logical line; only the terminal wraps it, so that it can be copied whole."""
+        self.console.print(Text(text, style=style), soft_wrap=True)
+
+
+def _short(text: str) -> str:
+    """Write the home directory as people do."""
+    home = str(Path.home())
+    return "~" + text.removeprefix(home) if text.startswith(home + "/") else text

@@ -1,0 +1,63 @@
+"""The cold-start waterfall as a table with bars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from ops.up.agent_status import AgentStatus, Phase
+
+LABELS = {
+    "agent_up": "agent up",
+    "port_open": "port open",
+    "api_answers": "API answers",
+    "model_verified": "model verified",
+    "load": "model loaded",
+    "first_token": "first token",
+    "warm_up": "warmed up",
+    "ready": "READY",
+}
+"""The agent's phases, in order, as people read them."""
+BAR_CELLS = 40
+STYLES = {"load": "magenta", "first_token": "cyan", "warm_up": "yellow", "ready": "green"}
+
+
+def table(status: AgentStatus) -> Table:
+    """Return the waterfall; each bar begins where the phase before ended."""
+    total = max((phase.at_seconds for phase in status.phases), default=0.0) or 1.0
+    result = Table(
+        box=SIMPLE_HEAD,
+        title="cold start, seconds since the agent's start",
+        title_justify="left",
+        title_style="bold",
+    )
+    result.add_column("phase")
+    result.add_column("reached", justify="right")
+    result.add_column("took", justify="right")
+    result.add_column("")
+    for phase in status.phases:
+        label = LABELS.get(phase.name, phase.name)
+        result.add_row(label, f"{phase.at_seconds:.3f}", f"{phase.seconds:.3f}", _bar(phase, total))
+    return result
+
+
+def summary(status: AgentStatus, *, closed: bool) -> str:
+    """Say what the waterfall comes to: the gap that a TCP probe leaves open, and the speed of the load."""
+    parts = []
+    if status.gap_seconds is not None:
+        gap = "gap closed" if closed else "gap left open"
+        parts.append(f"{gap}: {status.gap_seconds:.3f} s between the open port and READY")
+    if status.load_bytes_per_second:
+        parts.append(f"load: {status.load_bytes_per_second / 1e6:.0f} MB/s")
+    return " · ".join(parts)
+
+
+def _bar(phase: Phase, total: float) -> Text:
+    end = round(phase.at_seconds / total * BAR_CELLS)
+    start = min(round((phase.at_seconds - phase.seconds) / total * BAR_CELLS), end)
+    mark = "━" * (end - start) or ("╸" if start < BAR_CELLS else "")
+    return Text(" " * start + mark, style=STYLES.get(phase.name, "blue"))

@@ -1,0 +1,173 @@
+"""`ops up` as a command: signals, exit statuses, the report, and one real run of `--once`."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.integration.up_service import command, document, is_alive, probe, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVICE = Path(__file__).parents[2] / "service.yaml"
+LIMIT_SECONDS = 20.0
+"""The most that a started command may take to say or do what a test waits for."""
+MODEL_SECONDS = 50.0
+"""For a real model, which computes slowly where all cores are busy; two seconds where they are not."""
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('de' + 'af', flush=True); time.sleep(60)"
+)
+
+
+class Command:
+    """`ops up` as a process of its own."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ops", "up", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        self.output = ""
+
+    def until(self, text: str) -> None:
+        """Read its output until a text appears."""
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while text not in self.output:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{text!r} did not appear in:\n{self.output}"
+            if select.select([self.process.stdout], [], [], left)[0]:
+                part = os.read(self.process.stdout.fileno(), 65536).decode()
+                assert part, f"it ended before {text!r}:\n{self.output}"
+                self.output += part
+
+    def children(self) -> list[int]:
+        """Return the process ids of its containers."""
+        text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in text.split()]
+
+    def end(self, within: float = LIMIT_SECONDS) -> int:
+        """Wait for its end; returns the exit status."""
+        self.output += self.process.communicate(timeout=within)[0].decode()
+        return self.process.returncode
+
+
+@pytest.fixture
+def started() -> Iterator[list[Command]]:
+    """Collect commands; a test that fails leaves none behind."""
+    commands: list[Command] = []
+    yield commands
+    for item in commands:
+        with item.process:  # closes its pipe and waits
+            item.process.terminate()
+
+
+def arguments(directory: Path, *more: str, server: str = "", agent: str = "") -> list[str]:
+    """Return the command line of a run with fake containers."""
+    file = write(directory, document())
+    fakes = [f"--process=server={server or command('server')}", f"--process=agent={agent or command('agent')}"]
+    return [str(file), "--port=0", "--free-ports", *fakes, *more]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the containers")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_stops_everything(tmp_path: Path, started: list[Command], number: signal.Signals) -> None:
+    """Ctrl-C, SIGTERM or a closed terminal stops all containers; the command ends well and writes its report."""
+    report = tmp_path / "report.json"
+    started.append(up := Command(*arguments(tmp_path, f"--report={report}")))
+    up.until("curl ")
+    containers = up.children()
+    assert len(containers) == 2
+    up.process.send_signal(number)
+    assert up.end() == 0
+    assert not [pid for pid in containers if is_alive(pid)]
+    assert json.loads(report.read_text())["failure"] is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the containers")
+def test_second_signal_kills(tmp_path: Path, started: list[Command]) -> None:
+    """A container that ignores SIGTERM is killed at the second Ctrl-C, and the status is 130."""
+    deaf = f"{sys.executable} -c {shlex.quote(STUBBORN)}"
+    started.append(up := Command(*arguments(tmp_path, server=deaf)))
+    up.until("deaf")
+    containers = up.children()
+    up.process.send_signal(signal.SIGINT)
+    up.until("stopping")
+    up.process.send_signal(signal.SIGINT)
+    assert up.end() == 130
+    assert "killed server, which had not ended" in up.output
+    assert not [pid for pid in containers if is_alive(pid)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the containers")
+def test_reader_that_leaves_stops_everything(tmp_path: Path, started: list[Command]) -> None:
+    """When nobody reads the output any more, as in `ops up | head`, the run stops and leaves no process."""
+    started.append(up := Command(*arguments(tmp_path)))
+    up.until("curl ")
+    containers = up.children()
+    assert up.process.stdout is not None
+    up.process.stdout.close()
+    assert up.process.wait(LIMIT_SECONDS) == 0
+    assert not [pid for pid in containers if is_alive(pid)]
+
+
+def test_failure_is_the_exit_status_and_in_the_report(tmp_path: Path, started: list[Command]) -> None:
+    """A failing instance ends the command with status 1; output and report say why."""
+    report = tmp_path / "report.json"
+    dies = f"{sys.executable} -c \"raise SystemExit('cannot read the weights')\""
+    started.append(up := Command(*arguments(tmp_path, f"--report={report}", server=dies)))
+    assert up.end() == 1
+    assert "ops up: container 'server' exited with status 1; its last output:" in up.output
+    assert "cannot read the weights" in json.loads(report.read_text())["failure"]
+
+
+def test_once_is_bounded(tmp_path: Path, started: list[Command]) -> None:
+    """With --once a start that takes too long ends with status 1, and what the agent said last."""
+    file = write(tmp_path, document(held=True))
+    late = [f"--process=server={command('server')}", f"--process=agent={command('agent', '60')}"]
+    started.append(up := Command(str(file), "--port=0", "--free-ports", "--once", "--timeout=1.5", *late))
+    assert up.end() == 1
+    assert "not done within 1.5 s (--timeout); the agent said LOADING: the model is being loaded" in up.output
+
+
+def test_unknown_image_is_explained(tmp_path: Path, started: list[Command]) -> None:
+    """An image without a local recipe ends the command with status 2, and the option that helps."""
+    content = document()
+    content["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example/nginx:1"
+    started.append(up := Command(str(write(tmp_path, content)), "--port=0"))
+    assert up.end() == 2
+    assert "--process server=COMMAND" in up.output
+
+
+def test_probe_is_named_in_the_plain_display(tmp_path: Path, started: list[Command]) -> None:
+    """Without a terminal each step is one line with its seconds."""
+    content = document()
+    content["spec"]["template"]["spec"]["containers"][1]["startupProbe"] = probe("/startup")
+    file = write(tmp_path, content)
+    fakes = [f"--process=server={command('server')}", f"--process=agent={command('agent', '0.2')}"]
+    started.append(up := Command(str(file), "--port=0", "--free-ports", "--no-logs", *fakes))
+    up.until("cold start")
+    for step in ("container started server", "startup probe passed agent (GET :", "model loaded", "READY", "gate open"):
+        assert f" s  {step}" in up.output
+
+
+def test_once_answers_both_ways(tmp_path: Path, started: list[Command]) -> None:
+    """The deployed file, the real agent and a real model on the stand-in: two answers, the waterfall, status 0."""
+    report = tmp_path / "report.json"
+    options = ["--once", "--standin", "--port=0", "--free-ports", "--gating=ingress", f"--report={report}"]
+    started.append(up := Command(str(SERVICE), *options))
+    assert up.end(MODEL_SECONDS) == 0, up.output
+    for shown in ("ollama client, POST /api/chat", "OpenAI wire format", "Paris", "cold start", "gap closed: "):
+        assert shown in up.output
+    content = json.loads(report.read_text())
+    assert (content["early_requests"], content["early_seconds"]) == (0, 0)
+    assert [request["status"] for request in content["requests"]] == [200, 200]
