@@ -522,6 +522,17 @@ async def test_drift_is_only_reported_on_request(ollama: Ollama) -> None:
         await agent.until("READY")
 
 
+async def test_a_context_that_nobody_chose_is_pinned_as_observed(ollama: Ollama) -> None:
+    """Without a pin the model gets what Ollama gives it, and keeps that: another context is drift."""
+    async with Agent(ollama.url, MODEL="m") as agent:
+        await agent.until("READY")
+        assert ollama.asked("/api/generate")[0]["options"] == {}
+        await ollama.client(prompt="x", options={"num_ctx": 1024})
+        await agent.until("LOADING")
+        await agent.until("READY")
+    assert [start[1].num_ctx for start in ollama.engine.starts] == [2048, 1024, 2048]
+
+
 async def test_an_eviction_is_repaired_under_report_too(ollama: Ollama) -> None:
     """Report is about contexts: a model that is simply gone is loaded again."""
     async with Agent(ollama.url, CONTEXT_DRIFT="report") as agent:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import ollama
 import pytest
 from tests.integration.agent import Agent
-from tests.live.subject import COUNTING, PINNED, PINNED_CONTEXT, TRAINED_CONTEXT
+from tests.live.subject import COUNTING, DEFAULT_CONTEXT, PINNED, PINNED_CONTEXT, PLAIN, TRAINED_CONTEXT
 
 if TYPE_CHECKING:
     from tests.live.subject import Subject
@@ -34,9 +34,8 @@ async def test_ready_means_that_a_chat_is_answered(server: Subject) -> None:
     """From nothing loaded to READY, and a chat client gets words at once, with the pinned context."""
     async with watching(server) as agent:
         await agent.until("READY")
-        client = ollama.AsyncClient(str(server.http.base_url))
-        answer = await client.chat(PINNED, [{"role": "user", "content": "Say hello."}], options={"num_predict": 8})
-        await client.close()
+        async with ollama.AsyncClient(str(server.http.base_url)) as client:
+            answer = await client.chat(PINNED, [{"role": "user", "content": "Say hello."}], options={"num_predict": 8})
         assert answer.message.content
         assert (answer.load_duration or 0) < 0.5e9, "the chat had to load"
         assert server.loaded()["context_length"] == PINNED_CONTEXT
@@ -81,6 +80,16 @@ async def test_a_client_that_changes_the_context_is_repaired(server: Subject) ->
         assert server.loaded()["context_length"] == PINNED_CONTEXT
 
 
+async def test_a_context_that_nobody_chose_is_pinned_as_observed(server: Subject) -> None:
+    """Without a pin the server's own context becomes the pin; asking for it by number reloads nothing."""
+    async with watching(server, PLAIN) as agent:
+        await agent.until("READY")
+        runner = server.runner()
+        await agent.until_true(lambda: agent.supervisor.record.checks >= 2, lambda: "two checks")
+        assert server.runner() == runner
+        assert agent.supervisor.record.pins[0].num_ctx == server.loaded()["context_length"] == DEFAULT_CONTEXT
+
+
 async def test_a_client_that_un_pins_is_undone_without_a_reload(server: Subject) -> None:
     """A client's keep_alive is overruled by the next check, and the runner stays the same."""
     async with watching(server) as agent:
@@ -106,17 +115,20 @@ async def test_the_watch_leaves_a_busy_model_alone(server: Subject) -> None:
     """While a long answer streams over several checks, the model stays READY and the stream whole."""
     async with watching(server) as agent:
         await agent.until("READY")
-        client = ollama.AsyncClient(str(server.http.base_url))
-        stream = await client.generate(PINNED, COUNTING, raw=True, stream=True, options={"temperature": 0})
-        tokens = 0
-        async for part in stream:
-            tokens += 1
-            if agent.supervisor.record.checks >= 3 and tokens > 3:
-                break
-            assert not part.done, "the answer ended before three checks were made"
-        await client.close()
+        async with ollama.AsyncClient(str(server.http.base_url)) as client:
+            await _count_during(agent, client)
         assert agent.supervisor.readiness.ready
         assert agent.supervisor.readiness.epoch == 1
+
+
+async def _count_during(agent: Agent, client: ollama.AsyncClient) -> None:
+    """Stream an answer without end until three checks were made, and end it."""
+    tokens = 0
+    async for part in await client.generate(PINNED, COUNTING, raw=True, stream=True, options={"temperature": 0}):
+        tokens += 1
+        if agent.supervisor.record.checks >= 3 and tokens > 3:
+            return
+        assert not part.done, "the answer ended before three checks were made"
 
 
 async def test_a_context_above_the_trained_one_is_failed(server: Subject) -> None:

@@ -83,7 +83,7 @@ class Ascent:
     async def verify(self) -> Observation:
         """Find every model in the store, as expected."""
         stored = await self._server.stored_models(self._timeout)
-        for pin in self._settings.models:
+        for pin in self._record.pins:
             found = find_stored(stored, pin)
             if isinstance(found, Observation):
                 return found
@@ -103,7 +103,7 @@ class Ascent:
             drift = await self._resident()
             if isinstance(drift, ContextDrifted):
                 return drift
-        for pin in self._settings.models:
+        for pin in self._record.pins:
             if failure := await self._load_one(pin):
                 return failure
         resident = await self._resident()
@@ -142,25 +142,26 @@ class Ascent:
 
     async def _resident(self) -> dict[str, ResidentModel] | Observation:
         listed = await self._server.resident_models(self._timeout)
-        found = find_all_resident(listed, self._settings.models, gpu=self._settings.device is Device.GPU)
+        found = find_all_resident(listed, self._record.pins, gpu=self._settings.device is Device.GPU)
         if not isinstance(found, Observation):
             self._record.resident = found
         return found
 
     def _capped(self, drift: ContextDrifted) -> Observation:
         """Blame the trained context where this Ollama could not tell it before the load."""
-        pin = next(pin for pin in self._settings.models if pin.name == drift.model)
+        pin = next(pin for pin in self._record.pins if pin.name == drift.model)
         unknown = self._record.stored[pin.name].trained_context is None
         return context_unattainable(pin, drift.observed) if unknown and drift.observed < (pin.num_ctx or 0) else drift
 
     async def _prove(self, resident: dict[str, ResidentModel], epoch: int) -> Observation:
         proofs = []
-        for pin in self._settings.models:
+        for pin in self._record.pins:
             proof = await self._prove_one(pin, resident[pin.name])
             if isinstance(proof, Observation):
                 return proof
             proofs.append(proof)
         self._record.mark(Phase.FIRST_TOKEN, self._clock())
+        self._record.pin_observed()
         return ModelLoaded(reason=f"warming {self._names()}", epoch=epoch, proofs=tuple(proofs))
 
     async def _prove_one(self, pin: ModelPin, model: ResidentModel) -> Proof | LoadFailed:
@@ -183,7 +184,7 @@ class Ascent:
     async def warm(self, epoch: int) -> Observation:
         """Answer the warm-up prompts on every slot, then see that what was proven still holds."""
         slots = self._settings.num_parallel
-        for pin in self._settings.models:
+        for pin in self._record.pins:
             for prompts in rounds(self._prompts(pin), slots):
                 if failure := await self._warm_round(pin, prompts):
                     return failure
@@ -238,4 +239,4 @@ class Ascent:
         return pin.name in self._embedders
 
     def _names(self) -> str:
-        return ", ".join(str(pin) for pin in self._settings.models)
+        return ", ".join(str(pin) for pin in self._record.pins)

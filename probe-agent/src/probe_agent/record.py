@@ -1,9 +1,9 @@
 """What has been seen so far: written by the supervisor and its steps, read by the routes and the metrics."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from probe_agent.proof import ResidentModel, StoredModel
+from probe_agent.proof import ModelPin, ResidentModel, StoredModel
 from probe_agent.readiness import ReadinessState
 from probe_agent.waterfall import Phase, Waterfall
 
@@ -13,6 +13,7 @@ class Record:
     """Facts and counts of one instance's life; models by their configured name, times in monotonic seconds."""
 
     started: float
+    pins: tuple[ModelPin, ...]
     waterfall: Waterfall
     ollama_version: str | None = None
     stored: dict[str, StoredModel] = field(default_factory=dict)
@@ -28,9 +29,16 @@ class Record:
     warmup_refused: int = 0
 
     @classmethod
-    def begin(cls, started: float) -> "Record":
-        """Begin at the agent's own start."""
-        return cls(started, Waterfall.started(started))
+    def begin(cls, started: float, models: tuple[ModelPin, ...]) -> "Record":
+        """Begin at the agent's own start, with what the operator wants served."""
+        return cls(started, models, Waterfall.started(started))
+
+    def pin_observed(self) -> None:
+        """Pin, for models whose context nobody chose, the one that they were proven with."""
+        self.pins = tuple(
+            replace(pin, num_ctx=self.resident[pin.name].context_length) if pin.num_ctx is None else pin
+            for pin in self.pins
+        )
 
     def mark(self, phase: Phase, at: float, *, loaded_bytes: int = 0) -> None:
         """Note a milestone of the cold start."""

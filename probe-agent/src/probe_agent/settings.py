@@ -169,7 +169,7 @@ VARIABLES: tuple[Variable, ...] = (
         PREFIX + "NUM_CTX",
         parse.optional(parse.num_ctx, None),
         "",
-        "The pinned context, in tokens, of models named without one; unset: what Ollama gives.",
+        "The pinned context, in tokens, of models named without one; unset: the one that Ollama gives first.",
     ),
     Variable(
         PREFIX + "MODEL_DIGEST",

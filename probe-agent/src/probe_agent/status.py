@@ -33,7 +33,7 @@ def status(supervisor: Supervisor) -> dict[str, Any]:
         "epoch": supervisor.readiness.epoch,
         "agent": {"version": __version__, "uptime_seconds": round(now - record.started, 3)},
         "ollama": {"url": supervisor.settings.ollama_url, "version": record.ollama_version},
-        "models": [_model(pin, record, supervisor) for pin in supervisor.settings.models],
+        "models": [_model(pin, record, supervisor) for pin in record.pins],
         "waterfall": record.waterfall.as_json(),
         "watch": {
             "failures_in_a_row": supervisor.failures_in_a_row,

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 # After a failed step on the way up: soon enough to lose no time, seldom enough to burden nobody.
 RETRY_SECONDS = 0.5
-# Reload limits, in periods: the second reload waits one, none more than 60; twelve without one are calm.
-LONGEST_WAIT_PERIODS = 60
+# Reload limits, in periods: the second reload waits one, none more than twelve; twelve without one are calm.
+LONGEST_WAIT_PERIODS = 12
 CALM_PERIODS = 12
 # A working supervisor moves at least once in a check; five checks without a move are no delay but a fault.
 MISSED_CHECKS = 5
@@ -55,7 +55,7 @@ class Supervisor:
         now = clock() if started is None else started
         self.settings = settings
         self.readiness = Readiness.initial(f"waiting for Ollama at {server.url}", now)
-        self.record = Record.begin(now)
+        self.record = Record.begin(now, settings.models)
         self.settled = asyncio.Event()
         self.clock = clock
         self._moved = now

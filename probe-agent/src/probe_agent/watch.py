@@ -62,11 +62,11 @@ class Watch:
 
     async def _check(self, deadline: float) -> Observation | None:
         listed = await self._server.resident_models(deadline - self._clock())
-        found = find_all_resident(listed, self._settings.models, gpu=self._settings.device is Device.GPU)
+        found = find_all_resident(listed, self._record.pins, gpu=self._settings.device is Device.GPU)
         if isinstance(found, Observation):
             return found
         self._record.resident = found
-        for pin in self._settings.models:
+        for pin in self._record.pins:
             if self._may_ask(pin, found[pin.name]) and (loss := await self._ask_runner(pin, deadline)):
                 return loss
         return None
