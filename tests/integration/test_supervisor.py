@@ -215,6 +215,26 @@ async def test_json_of_another_server_is_no_ollama(ollama: Ollama) -> None:
         await agent.until("UNREACHABLE", "JSON that is no object")
 
 
+@pytest.mark.parametrize(
+    "odd", ['{"models": [{"name": "m", "digest": "d", "size": 1e999}]}', "[" * 100_000, '{"models": 7}', "\xff"]
+)
+async def test_odd_json_is_a_bad_answer_and_no_fault_of_the_agent(ollama: Ollama, odd: str) -> None:
+    """Whatever JSON comes, the agent blames the answer, not itself."""
+    ollama.app.faults.on("/api/tags", Status(200, odd))
+    async with Agent(ollama.url) as agent:
+        await agent.until("UNREACHABLE", "not Ollama's")
+
+
+async def test_an_expiry_without_a_time_zone_is_utc(ollama: Ollama) -> None:
+    """A list whose times name no zone is read all the same."""
+    async with Agent(ollama.url) as agent:
+        await agent.until("READY")
+        listed = httpx.get(f"{ollama.url}/api/ps").json()
+        listed["models"][0]["expires_at"] = "2026-11-22T20:00:00"
+        ollama.app.faults.on("/api/ps", Status(200, json.dumps(listed)))
+        await agent.until_true(lambda: agent.supervisor.record.unpinned == 1, lambda: "the model seen as un-pinned")
+
+
 async def test_an_absent_model_is_waited_for(ollama: Ollama) -> None:
     """A model that is not in the store is named with what is there; once it is there it gets ready."""
     async with Agent(ollama.url, MODEL="other@2048") as agent:

@@ -1,0 +1,1 @@
+"""Operator tools around probe-agent: the local Cloud Run and the Ollama stand-in."""

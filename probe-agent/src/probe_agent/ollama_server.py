@@ -15,7 +15,7 @@ import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -165,7 +165,8 @@ def _translated(request: str, timeout: float | None = None) -> Iterator[None]:
         raise BadAnswer(f"{request} got an answer that broke off: {error}") from error
     except (OSError, httpx.TransportError) as error:
         raise ServerUnreachable(f"{request} failed: {error or type(error).__name__}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:  # pydantic's are ValueErrors
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        # Whatever odd JSON leads to; pydantic's own errors are ValueErrors.
         raise BadAnswer(f"{request} got an answer that is not Ollama's: {_shortened(str(error))}") from error
 
 
@@ -207,5 +208,10 @@ def _resident(entry: dict[str, Any]) -> ResidentModel:
         memory_bytes=int(entry["size"]),
         vram_bytes=int(entry.get("size_vram") or 0),
         context_length=entry.get("context_length") or None,
-        expires_at=datetime.fromisoformat(entry["expires_at"]) if entry.get("expires_at") else None,
+        expires_at=_moment(entry["expires_at"]) if entry.get("expires_at") else None,
     )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,76 @@
+"""The README holds every setting, endpoint and metric: documentation that cannot rot."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.unit.conftest import Clock
+from tests.unit.test_metrics_status import bring_up
+
+from probe_agent import app
+from probe_agent.readiness import ReadinessState
+from probe_agent.settings import VARIABLES, Variable
+from probe_agent.supervisor import Supervisor
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ROWS = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in README.splitlines() if line.startswith("|")]
+PATHS = [path for paths in app.PATHS.values() for path in paths] + ["/status", "/metrics", "/"]
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=[variable.name for variable in VARIABLES])
+def test_every_setting_stands_in_the_readme(variable: Variable) -> None:
+    """Each variable has a row in the README's table, with the default that it really has."""
+    default = "required" if variable.default is None else f"`{variable.default}`" if variable.default else "unset"
+
+    assert [row[1] for row in ROWS if row[0] == f"`{variable.name}`"] == [default]
+
+
+def test_the_readme_names_no_setting_that_is_not_there() -> None:
+    """Every PROBE_AGENT_ variable that the README speaks of exists."""
+    assert set(re.findall(r"PROBE_AGENT_[A-Z_]*[A-Z]", README)) <= {variable.name for variable in VARIABLES}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_endpoint_stands_in_the_readme(path: str) -> None:
+    """Each path that the agent answers has its place in a table of the README."""
+    assert any(f"`{path}`" in row[0] for row in ROWS)
+
+
+@pytest.mark.parametrize("state", ReadinessState)
+def test_every_state_stands_in_the_readme(state: ReadinessState) -> None:
+    """Each state that a probe's body can name is named in the README."""
+    assert re.search(rf"\b{state}\b", README)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md"))]
+)
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    """Every relative link of the documentation leads to a file that is there."""
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text(encoding="utf-8"))
+
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+async def scrape(supervisor: Supervisor) -> str:
+    """Return the text of `/metrics` as the application answers it."""
+    transport = httpx.ASGITransport(app.build(supervisor))
+    async with httpx.AsyncClient(transport=transport, base_url="http://agent") as client:
+        return (await client.get("/metrics")).text
+
+
+@pytest.fixture
+def metric_names(supervisor: Supervisor, clock: Clock) -> set[str]:
+    """The names of all metrics of a ready agent."""
+    bring_up(supervisor, clock)
+    return set(re.findall(r"^# TYPE (\S+) ", asyncio.run(scrape(supervisor)), re.MULTILINE))
+
+
+def test_the_metrics_of_the_readme_are_the_metrics(metric_names: set[str]) -> None:
+    """The README's table of metrics has a row for each metric of a scrape, and no others."""
+    documented = {match[1] for row in ROWS if (match := re.fullmatch(r"`(probe_agent_\w+)`", row[0]))}
+
+    assert documented == metric_names

@@ -1,0 +1,27 @@
+"""The state diagram in the documentation."""
+
+from docs import state_diagram
+
+from probe_agent.readiness import TRANSITIONS, ReadinessState
+
+
+def test_page_holds_the_present_table() -> None:
+    """The page's diagram is what the script makes of the transition table."""
+    page = state_diagram.PAGE.read_text(encoding="utf-8")
+    assert state_diagram.page_with_diagram(page) == page, "run python docs/state_diagram.py"
+
+
+def test_every_transition_is_drawn() -> None:
+    """Each row of the table is an arrow of the diagram, its group of states spelled out, and there are no others."""
+    members = {name: states for name, (_, states) in state_diagram.GROUPS.items()}
+    drawn = set()
+    for line in state_diagram.diagram().splitlines():
+        arrow, _, names = line.strip().partition(" : ")
+        if names:
+            source, _, target = arrow.partition(" --> ")
+            drawn |= {
+                (state, name, ReadinessState(target))
+                for state in members.get(source) or {ReadinessState(source)}
+                for name in names.split(", ")
+            }
+    assert drawn == {(state, seen.__name__, target) for (state, seen), target in TRANSITIONS.items()}
