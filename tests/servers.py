@@ -80,7 +80,8 @@ class LoopbackServer:
     def start(self) -> None:
         """Listen; returns when requests are answered. May follow `stop`, on the same port."""
         bound = listen(LOOPBACK, self.port)
-        config = uvicorn.Config(self._app, lifespan="auto", log_level="critical", access_log=False)
+        # Without a logging set-up of its own, which would stay in the process for every later test.
+        config = uvicorn.Config(self._app, lifespan="auto", log_config=None, access_log=False)
         self._server = AbruptServer(config)
         self._thread = threading.Thread(target=self._server.run, args=([bound],), daemon=True)
         self._thread.start()

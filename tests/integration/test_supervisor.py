@@ -229,7 +229,7 @@ async def test_an_expiry_without_a_time_zone_is_utc(ollama: Ollama) -> None:
     """A list whose times name no zone is read all the same."""
     async with Agent(ollama.url) as agent:
         await agent.until("READY")
-        listed = httpx.get(f"{ollama.url}/api/ps").json()
+        listed = (await asyncio.to_thread(httpx.get, f"{ollama.url}/api/ps")).json()
         listed["models"][0]["expires_at"] = "2026-11-22T20:00:00"
         ollama.app.faults.on("/api/ps", Status(200, json.dumps(listed)))
         await agent.until_true(lambda: agent.supervisor.record.unpinned == 1, lambda: "the model seen as un-pinned")

@@ -1,0 +1,62 @@
+"""The behaviour suite runs twice: against the stand-in, and against a real Ollama where there is one.
+
+OLLAMA_BIN names the binary; else `ollama` on PATH is taken. Where there is none, the end of the run says so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.live.subject import Subject, real_ollama, stand_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BINARY = os.environ.get("OLLAMA_BIN") or shutil.which("ollama")
+VERSIONS = pytest.StashKey[str]()
+
+
+@pytest.fixture(scope="session", params=["stand-in", "ollama"])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    """Each server in turn, started once."""
+    home = tmp_path_factory.mktemp("server")
+    if request.param == "stand-in":
+        with stand_in(home) as subject:
+            yield subject
+        return
+    if BINARY is None:
+        pytest.skip("no real Ollama: set OLLAMA_BIN")
+    with real_ollama(home, BINARY) as subject:
+        request.config.stash[VERSIONS] = subject.version
+        yield subject
+
+
+@pytest.fixture
+def server(running: Subject) -> Subject:
+    """Each server with nothing loaded."""
+    running.unload()
+    return running
+
+
+@pytest.fixture
+def warm(running: Subject) -> Subject:
+    """Each server with a model loaded by its Modelfile, by an earlier test if possible: loads cost time."""
+    running.load()
+    return running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say in the last lines whether a real Ollama took part."""
+    version = config.stash.get(VERSIONS, None)
+    if version is not None:
+        terminalreporter.write_line(f"behaviour suite: ran against a real Ollama {version} ({BINARY}) too")
+    elif BINARY is None:
+        terminalreporter.write_line(
+            "behaviour suite: the real-Ollama half was SKIPPED, there is no ollama here; "
+            "run `OLLAMA_BIN=/path/to/ollama make test-live`",
+            yellow=True,
+            bold=True,
+        )
