@@ -30,17 +30,15 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._supervisor = supervisor
         self._ended = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = asyncio.get_running_loop()
 
     async def main_loop(self) -> None:
         """Serve until a signal comes."""
-        self._loop = asyncio.get_running_loop()
-        if not self.should_exit:
-            await self._ended.wait()
+        await self._ended.wait()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 — uvicorn's signature
         """Let go every held probe, then end; uvicorn would raise the signal again and die of it."""
-        if self._loop is not None and not self.should_exit:
+        if not self.should_exit:
             self._loop.call_soon_threadsafe(self._end, signal.Signals(sig).name)
         self.should_exit = True
 
