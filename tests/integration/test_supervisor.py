@@ -318,6 +318,19 @@ async def test_several_models_are_ready_together(ollama: Ollama) -> None:
         assert [proof.model for proof in agent.supervisor.readiness.proofs] == ["m", "e"]
 
 
+async def test_a_runner_that_another_tag_started_is_recognised(ollama: Ollama) -> None:
+    """Tags of one blob share a runner, listed under the first-loaded name: that is no eviction."""
+    blob = ollama.app.models.find("m").blob
+    ollama.app.models.add(StoredModel("twin", num_ctx=2048, trained_context=8192, blob=blob))
+    await ollama.client(model="twin", prompt="")
+    async with Agent(ollama.url) as agent:
+        await agent.until("READY")
+        assert agent.supervisor.record.pins[0].alias == "twin:latest"
+        await agent.until_true(lambda: agent.supervisor.record.checks >= 2, lambda: "two checks")
+        assert agent.supervisor.readiness.ready
+    assert len(ollama.engine.starts) == 1
+
+
 async def test_models_that_push_each_other_out_are_not_ready() -> None:
     """Two models on a server that holds one: not ready, and the reason names the variable to raise."""
     server = Ollama(max_loaded_models=1)

@@ -90,6 +90,14 @@ async def test_a_context_that_nobody_chose_is_pinned_as_observed(server: Subject
         assert agent.supervisor.record.pins[0].num_ctx == server.loaded()["context_length"] == DEFAULT_CONTEXT
 
 
+async def test_a_runner_that_another_tag_started_is_recognised(server: Subject) -> None:
+    """Two tags of one blob share a runner, listed under the first-loaded name: that is no eviction."""
+    server.load(PLAIN, options={"num_ctx": PINNED_CONTEXT})
+    async with watching(server) as agent:
+        await agent.until("READY")
+        assert agent.supervisor.record.pins[0].alias == f"{PLAIN}:latest"
+
+
 async def test_a_client_that_un_pins_is_undone_without_a_reload(server: Subject) -> None:
     """A client's keep_alive is overruled by the next check, and the runner stays the same."""
     async with watching(server) as agent:

@@ -3,16 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from probe_agent.errors import BadAnswer, OllamaError, RequestRefused, ServerTimeout, ServerUnreachable
 from probe_agent.loads import Loads
 from probe_agent.ollama_server import OllamaServer
-from probe_agent.proof import ModelPin, ResidentModel, context_unattainable, find_all_resident, find_stored
+from probe_agent.proof import ModelPin, ResidentModel, context_unattainable, find_all_resident, find_stored, same_name
 from probe_agent.readiness import (
     ContextDrifted,
     LoadFailed,
     ModelAbsent,
+    ModelEvicted,
     ModelLoaded,
     ModelVerified,
     Observation,
@@ -107,6 +109,8 @@ class Ascent:
             if failure := await self._load_one(pin):
                 return failure
         resident = await self._resident()
+        if isinstance(resident, ModelEvicted) and await self._find_aliases():
+            resident = await self._resident()
         if isinstance(resident, ContextDrifted) and first:
             return self._capped(resident)
         if isinstance(resident, Observation):
@@ -146,6 +150,22 @@ class Ascent:
         if not isinstance(found, Observation):
             self._record.resident = found
         return found
+
+    async def _find_aliases(self) -> bool:
+        """Look whether a model that was loaded, but is not listed, runs under another tag's name."""
+        listed = await self._server.resident_models(self._timeout)
+        strangers = [model.name for model in listed if not any(same_name(model.name, pin) for pin in self._record.pins)]
+        pins = [await self._with_alias(pin, strangers) for pin in self._record.pins]
+        found = tuple(pins) != self._record.pins
+        self._record.pins = tuple(pins)
+        return found
+
+    async def _with_alias(self, pin: ModelPin, strangers: list[str]) -> ModelPin:
+        for name in strangers:
+            if await self._server.blob(name, self._timeout) == await self._server.blob(pin.name, self._timeout):
+                log.info("model %s runs under the name %s, which shares its weights", pin.name, name)
+                return replace(pin, alias=name)
+        return pin
 
     def _capped(self, drift: ContextDrifted) -> Observation:
         """Blame the trained context where this Ollama could not tell it before the load."""

@@ -88,6 +88,12 @@ class OllamaServer:
         capabilities = answer.capabilities or []
         return "embedding" in capabilities and "completion" not in capabilities
 
+    async def blob(self, name: str, timeout: float) -> str:
+        """Return what a model's weights are stored as: equal for all tags that share a runner."""
+        answer = await self._call("/api/show", lambda client: client.show(name), timeout)
+        lines = (answer.modelfile or "").splitlines()
+        return next((line.removeprefix("FROM ") for line in lines if line.startswith("FROM ")), name)
+
     async def load(self, pin: ModelPin, timeout: float, *, embeds: bool = False) -> None:
         """Load a model and return when it can serve; on a loaded one, ask its runner and disturb nobody.
 

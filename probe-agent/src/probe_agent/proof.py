@@ -29,11 +29,14 @@ class ModelPin:
     """What the operator wants served: a model's name, its context (None: Ollama's own), its digest (None: any).
 
     `num_ctx` is in tokens per slot. `digest` is lower-case hex, at least 12 digits of the manifest's SHA-256.
+    `alias` is another model's name that Ollama lists the runner under: tags of one blob share a runner, which
+    keeps the name that it was first loaded by.
     """
 
     name: str
     num_ctx: int | None = None
     digest: str | None = None
+    alias: str | None = None
 
     @property
     def full_name(self) -> str:
@@ -82,7 +85,7 @@ class ResidentModel:
 
 def same_name(listed: str, pin: ModelPin) -> bool:
     """Whether a listed name means the pinned model; Ollama compares names without regard to case."""
-    return listed.casefold() == pin.full_name.casefold()
+    return listed.casefold() == pin.full_name.casefold() or listed == pin.alias
 
 
 def find_stored(stored: list[StoredModel], pin: ModelPin) -> StoredModel | Observation:

@@ -76,7 +76,7 @@ class StoredModel:
         """Return the answer of /api/show."""
         parameters = "" if self.num_ctx is None else f"{'num_ctx':<30} {self.num_ctx}"
         return {
-            "modelfile": f"FROM {self.name}\n" + (f"PARAMETER num_ctx {self.num_ctx}\n" if parameters else ""),
+            "modelfile": f"FROM /models/blobs/{self.blob}\n" + (f"PARAMETER num_ctx {self.num_ctx}\n" if parameters else ""),
             "parameters": parameters,
             "template": "",
             "details": self.details,
