@@ -1,0 +1,53 @@
+"""The command line: run benchmarks, print and write their results; exit status 1 when a target is missed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from benchmarks import footprint, held_probe, time_to_loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmarks.result import Result
+
+BENCHMARKS: dict[str, Callable[..., Result]] = {
+    module.NAME: module.run for module in (held_probe, time_to_loaded, footprint)
+}
+PLAIN_WIDTH = 140
+"""Columns where the output is no terminal."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for, or all; returns 0 when every target was met, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the README claims, measured here.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHMARKS)} (all)")
+    parser.add_argument("--quick", action="store_true", help="few samples, and nothing is written")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=PLAIN_WIDTH)
+    missed = [name for name in options.names or BENCHMARKS if not _run(name, console, quick=options.quick)]
+    if missed:
+        console.print(f"[bold red]targets missed[/] in: {', '.join(missed)}")
+    return 1 if missed else 0
+
+
+def _run(name: str, console: Console, *, quick: bool) -> bool:
+    console.print(f"{name}{' (quick)' if quick else ''} …", style="dim")
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+        result = BENCHMARKS[name](Path(folder), quick=quick)
+    result.show(console)
+    if not quick:
+        console.print(f"written: {result.write().relative_to(Path(__file__).parents[1])}")
+    return result.met
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""The agent under measurement, as its container starts it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from typing import TYPE_CHECKING
+
+from benchmarks.process import LOOPBACK, Running
+from benchmarks.servers import MODEL, NUM_CTX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATUS_SECONDS = 2.0
+"""For /status, which is answered from memory."""
+
+
+def agent(port: int, ollama_port: int, environ: Mapping[str, str] | None = None) -> Running:
+    """Return an agent for the small model on `ollama_port`, with the defaults but for its addresses."""
+    settings = {
+        "PROBE_AGENT_MODEL": f"{MODEL}@{NUM_CTX}",
+        "PROBE_AGENT_HOST": LOOPBACK,
+        "PROBE_AGENT_PORT": str(port),
+        "PROBE_AGENT_OLLAMA_URL": f"http://{LOOPBACK}:{ollama_port}",
+    }
+    return Running((sys.executable, "-m", "probe_agent"), {**settings, **(environ or {})})
+
+
+def state(port: int) -> str:
+    """Ask an agent for its state."""
+    url = f"http://{LOOPBACK}:{port}/status"
+    with urllib.request.urlopen(url, timeout=STATUS_SECONDS) as response:
+        return str(json.load(response)["state"])

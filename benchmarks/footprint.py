@@ -1,0 +1,114 @@
+"""What the agent costs: time to its first answered probe, memory and processor time when idle."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import agents, prober, servers
+from benchmarks.process import free_port
+from benchmarks.result import Result, Target
+
+if TYPE_CHECKING:
+    from benchmarks.process import Line, Running
+
+NAME = "footprint"
+STARTS, QUICK_STARTS = 20, 3
+IDLE_SECONDS, QUICK_IDLE_SECONDS = 60.0, 5.0
+READY_SECONDS = 120.0
+"""For the small model to load, beside whatever else this machine does."""
+# The project is named, because there is no metadata server here to ask for it.
+ON_CLOUD_RUN = {"K_SERVICE": "benchmark", "K_REVISION": "benchmark-1", "GOOGLE_CLOUD_PROJECT": "benchmark"}
+LIMIT_START_SECONDS, LIMIT_MIB, LIMIT_LOGGING_MIB, LIMIT_CPU_PERCENT = 0.5, 64, 96, 0.3
+KIB_PER_MIB = 1024
+METHOD = (
+    "First probe: from the instant before the agent's process is made to the first bytes of /live's answer, asked each "
+    "millisecond; no Ollama is there; the first start, which may read the disk, is told apart. Idle: model "
+    "READY, default period, nobody asks; memory is VmRSS at the end, processor time is utime + stime over the time, of "
+    "one core. Both agents, without and with Cloud Logging (K_SERVICE set), watch the same server at once."
+)
+
+
+def run(folder: Path, *, quick: bool) -> Result:
+    """Measure starts, then two idle agents."""
+    starts = [_first_probe({}) for _ in range(1 + (QUICK_STARTS if quick else STARTS))]
+    logging_starts = [_first_probe(ON_CLOUD_RUN) for _ in range(QUICK_STARTS if quick else STARTS)]
+    server = servers.choose(folder)
+    plain, logging = _idle(server, QUICK_IDLE_SECONDS if quick else IDLE_SECONDS)
+    slowest = max(starts[1:] + logging_starts)
+    number = len(starts) - 1 + len(logging_starts)
+    return Result(
+        name=NAME,
+        server=server.description,
+        method=METHOD,
+        targets=(
+            Target(f"process start to first answered probe, slowest of {number}", slowest, LIMIT_START_SECONDS, "s"),
+            Target("memory when idle, without Cloud Logging", plain["rss_mib"], LIMIT_MIB, "MiB"),
+            Target("memory when idle, with Cloud Logging", logging["rss_mib"], LIMIT_LOGGING_MIB, "MiB"),
+            Target("processor time when idle, without", plain["cpu_percent"], LIMIT_CPU_PERCENT, "%"),
+            Target("processor time when idle, with", logging["cpu_percent"], LIMIT_CPU_PERCENT, "%"),
+        ),
+        measured={
+            "first_probe_seconds": {"median": median(starts[1:]), "most": max(starts[1:])},
+            "first_probe_with_cloud_logging_seconds": {"median": median(logging_starts), "most": max(logging_starts)},
+            "very_first_start_seconds": starts[0],
+            "idle": plain,
+            "idle_with_cloud_logging": logging,
+            "starts_seconds": starts[1:],
+            "starts_with_cloud_logging_seconds": logging_starts,
+        },
+    )
+
+
+def _first_probe(environ: dict[str, str]) -> float:
+    own = free_port()
+    with agents.agent(own, free_port(), environ) as process:
+        return prober.first_answer(process, own, "/live") - process.started
+
+
+def _idle(server: servers.Server, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    port, ports = free_port(), (free_port(), free_port())
+    with (
+        server.on(port),
+        agents.agent(ports[0], port) as plain,
+        agents.agent(ports[1], port, ON_CLOUD_RUN) as logging,
+    ):
+        for process, own in ((plain, ports[0]), (logging, ports[1])):
+            prober.first_answer(process, own, "/live")
+            process.until(partial(_ready, own), READY_SECONDS, "READY")
+        logging.first(_structured, READY_SECONDS, "structured line")
+        began = time.monotonic()
+        before = [_cpu_seconds(plain), _cpu_seconds(logging)]
+        time.sleep(seconds)
+        took = time.monotonic() - began
+        after = [_cpu_seconds(plain), _cpu_seconds(logging)]
+        figures = [
+            {"rss_mib": _rss_mib(process), "cpu_percent": 100 * (end - start) / took, "seconds": took}
+            for process, start, end in zip((plain, logging), before, after, strict=True)
+        ]
+        if (states := {agents.state(own) for own in ports}) != {"READY"}:
+            raise RuntimeError(f"not READY all the time, but {states}: the figures would be of a repair")
+    return figures[0], figures[1]
+
+
+def _ready(port: int) -> bool | None:
+    return agents.state(port) == "READY" or None
+
+
+def _structured(line: Line) -> bool | None:
+    return line.text.startswith("{") or None
+
+
+def _rss_mib(process: Running) -> float:
+    lines = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / KIB_PER_MIB
+
+
+def _cpu_seconds(process: Running) -> float:
+    # The fields after the command, which stands in brackets and may hold blanks: state is the 3rd, utime the 14th.
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
