@@ -115,7 +115,8 @@ def test_a_failed_agent_holds_nobody(app: StandIn, url: str) -> None:
         answer = agent.get("/startup", timeout=10)
         assert answer.status_code == 503
         assert answer.json()["state"] == "FAILED"
-        assert app.engine is not None
+    assert isinstance(app.engine, ScriptedEngine)
+    assert app.engine.starts == []
 
 
 def test_a_prober_that_hangs_up_is_forgotten() -> None:

@@ -32,6 +32,7 @@ ARROWS = {
     "record": {"proof", "readiness", "waterfall"},
     "ollama_server": {"errors", "proof", "warmup"},
     "loads": {"ollama_server", "proof"},
+    "residents": {"errors", "ollama_server", "proof", "readiness", "record", "settings"},
     "ascent": {
         "errors",
         "loads",
@@ -39,6 +40,7 @@ ARROWS = {
         "proof",
         "readiness",
         "record",
+        "residents",
         "settings",
         "warmup",
         "waterfall",

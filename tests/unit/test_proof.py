@@ -11,9 +11,9 @@ from probe_agent.proof import (
     ResidentModel,
     StoredModel,
     context_unattainable,
-    find_all_resident,
-    find_resident,
     find_stored,
+    judge,
+    present,
     same_name,
 )
 from probe_agent.readiness import (
@@ -188,23 +188,31 @@ def test_a_context_beyond_the_trained_one_is_unattainable() -> None:
     assert "smollm2@8192" in found.action
 
 
-@pytest.mark.parametrize("pin", [ModelPin("smollm2"), ModelPin("smollm2", 4096)])
-def test_a_loaded_model_that_fits_is_found(pin: ModelPin) -> None:
-    """A model loaded with the pinned context, or with any when none is pinned, is as wanted."""
-    assert find_resident([RESIDENT], pin, gpu=False) is RESIDENT
+def judged(listed: list[ResidentModel], *pins: ModelPin, gpu: bool = False) -> Observation | None:
+    """Hold what is listed against what is pinned."""
+    return judge(present(listed, pins), pins, gpu=gpu, listed=listed)
+
+
+DIGEST_PIN = ModelPin("smollm2", None, DIGEST[:12])
+
+
+@pytest.mark.parametrize("pin", [ModelPin("smollm2"), ModelPin("smollm2", 4096), DIGEST_PIN])
+    "pin", [ModelPin("smollm2"), ModelPin("smollm2", 4096), ModelPin("smollm2", None, DIGEST[:12])]
+)
+def test_a_loaded_model_that_fits_is_as_wanted(pin: ModelPin) -> None:
+    """A model loaded with the pinned context and digest, or with any when none is pinned, is as wanted."""
+    assert judged([RESIDENT], pin) is None
 
 
 def test_an_ollama_that_does_not_tell_the_context_is_believed() -> None:
     """Without a context in `/api/ps` there is no drift to see."""
-    old = replace(RESIDENT, context_length=None)
-
-    assert find_resident([old], ModelPin("smollm2", 4096), gpu=False) is old
+    assert judged([replace(RESIDENT, context_length=None)], ModelPin("smollm2", 4096)) is None
 
 
 @pytest.mark.parametrize(("resident", "loaded"), [([], "none"), ([replace(RESIDENT, name="b:1")], "b:1")])
 def test_an_unlisted_model_is_evicted(resident: list[ResidentModel], loaded: str) -> None:
     """A model that Ollama no longer lists is evicted, and the reason names what is loaded instead."""
-    found = refused(find_resident(resident, ModelPin("smollm2"), gpu=False))
+    found = refused(judged(resident, ModelPin("smollm2")))
 
     assert type(found) is ModelEvicted
     assert loaded in found.reason
@@ -213,7 +221,7 @@ def test_an_unlisted_model_is_evicted(resident: list[ResidentModel], loaded: str
 @pytest.mark.parametrize("observed", [2048, 8192])
 def test_another_context_is_drift(observed: int) -> None:
     """A context other than the pinned one, shorter or longer, is drift."""
-    found = refused(find_resident([replace(RESIDENT, context_length=observed)], ModelPin("smollm2", 4096), gpu=False))
+    found = refused(judged([replace(RESIDENT, context_length=observed)], ModelPin("smollm2", 4096)))
 
     assert isinstance(found, ContextDrifted)
     assert (found.model, found.observed) == ("smollm2", observed)
@@ -221,36 +229,56 @@ def test_another_context_is_drift(observed: int) -> None:
     assert "4096" in found.reason
 
 
+def test_another_digest_than_the_expected_one_is_not_served() -> None:
+    """The digest is held against what is loaded, because a model can be replaced in the store under its name."""
+    found = refused(judged([replace(RESIDENT, digest="ff" * 32)], ModelPin("smollm2", None, DIGEST[:12])))
+
+    assert type(found) is DigestMismatch
+    assert "ffffffffffff" in found.reason
+
+
+def test_an_alias_stands_for_the_model_whatever_its_digest() -> None:
+    """A runner listed under another tag of the same weights is the model; the tag's digest is its own."""
+    twin = replace(RESIDENT, name="twin:latest", digest="ff" * 32)
+
+    assert judged([twin], ModelPin("smollm2", 4096, DIGEST[:12], alias="twin:latest")) is None
+
+
 @pytest.mark.parametrize("vram", [0, 199_999_999])
 def test_weights_outside_the_gpu_are_a_spill_where_it_is_wanted(vram: int) -> None:
     """With the GPU wanted, one byte outside its memory is a spill; otherwise it is fine."""
     model = replace(RESIDENT, vram_bytes=vram)
-    found = refused(find_resident([model], ModelPin("smollm2"), gpu=True))
+    found = refused(judged([model], ModelPin("smollm2"), gpu=True))
 
     assert type(found) is SpilledToCpu
     assert f"{200_000_000 - vram:,} of 200,000,000 bytes" in found.reason
-    assert find_resident([model], ModelPin("smollm2"), gpu=False) is model
+    assert judged([model], ModelPin("smollm2")) is None
 
 
 def test_a_model_wholly_in_gpu_memory_is_as_wanted() -> None:
     """With the GPU wanted, a model with all its bytes there is fine."""
-    model = replace(RESIDENT, vram_bytes=RESIDENT.memory_bytes)
-
-    assert find_resident([model], ModelPin("smollm2"), gpu=True) is model
+    assert judged([replace(RESIDENT, vram_bytes=RESIDENT.memory_bytes)], ModelPin("smollm2"), gpu=True) is None
 
 
-def test_every_pinned_model_is_found_by_its_configured_name() -> None:
-    """All pinned models are returned under the names that the operator uses; others are left out."""
+@pytest.mark.parametrize(
+    ("memory", "vram", "device"),
+    [(100, 0, "cpu"), (100, 1, "cpu+gpu"), (100, 99, "cpu+gpu"), (100, 100, "gpu"), (100, 120, "gpu"), (0, 0, "cpu")],
+)
+def test_a_loaded_model_tells_its_device(memory: int, vram: int, device: str) -> None:
+    """The device follows from how much of a model's memory lies on the GPU."""
+    assert replace(RESIDENT, memory_bytes=memory, vram_bytes=vram).device == device
+
+
+def test_every_pinned_model_is_present_by_its_configured_name() -> None:
+    """Pinned models that are loaded are returned under the names that the operator uses; others are left out."""
     other = replace(RESIDENT, name="embeddinggemma:latest", context_length=2048)
-    pins = [ModelPin("smollm2", 4096), ModelPin("embeddinggemma", 2048)]
+    pins = [ModelPin("smollm2", 4096), ModelPin("embeddinggemma", 2048), ModelPin("absent")]
 
-    found = find_all_resident([other, RESIDENT, replace(RESIDENT, name="c:1")], pins, gpu=False)
+    found = present([other, RESIDENT, replace(RESIDENT, name="c:1")], pins)
 
     assert found == {"smollm2": RESIDENT, "embeddinggemma": other}
 
 
 def test_the_first_thing_wrong_with_any_model_counts() -> None:
     """One of several models that is not as wanted makes the whole judgement."""
-    pins = [ModelPin("smollm2", 4096), ModelPin("embeddinggemma", 2048)]
-
-    assert isinstance(find_all_resident([RESIDENT], pins, gpu=False), ModelEvicted)
+    assert isinstance(judged([RESIDENT], ModelPin("smollm2", 4096), ModelPin("embeddinggemma", 2048)), ModelEvicted)

@@ -244,15 +244,6 @@ def test_no_model_passes_without_a_token(proofs: tuple[Proof, ...]) -> None:
         warming.after(seen(WarmUpDone), 2.0)
 
 
-@pytest.mark.parametrize(
-    ("memory", "vram", "device"),
-    [(100, 0, "cpu"), (100, 1, "cpu+gpu"), (100, 99, "cpu+gpu"), (100, 100, "gpu"), (100, 120, "gpu"), (0, 0, "cpu")],
-)
-def test_a_proof_tells_the_device(memory: int, vram: int, device: str) -> None:
-    """The device follows from how much of a model's memory lies on the GPU."""
-    assert replace(PROOF, memory_bytes=memory, vram_bytes=vram).device == device
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_explained(kind: type[Observation]) -> None:
     """Every kind of observation has a docstring, a default action, and a row in the table."""

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_agent.warmup import DEFAULT_NUM_PREDICT, GREETING, PROMPT_FIELDS, ChatPrompt, read_prompts, rounds
+from probe_agent.warmup import (
+    DEFAULT_NUM_PREDICT,
+    GREETING,
+    PROMPT_FIELDS,
+    RUNNER_OPTIONS,
+    ChatPrompt,
+    read_prompts,
+    rounds,
+)
 
 HELLO = {"role": "user", "content": "hello"}
 
@@ -90,9 +98,9 @@ def test_an_unknown_field_is_told_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(("num_ctx", "sent"), [(8192, {"num_ctx": 8192}), (None, {})])
-def test_the_pinned_context_overrules_a_prompts_own(num_ctx: int | None, sent: dict[str, int]) -> None:
-    """A prompt's own num_ctx is never sent, because another context than the pinned one reloads the model."""
-    prompt = ChatPrompt(messages=(HELLO,), options=(("num_ctx", 1024), ("num_predict", 8)))
+def test_the_pinned_context_goes_with_every_prompt(num_ctx: int | None, sent: dict[str, int]) -> None:
+    """Another context than the pinned one would reload the model."""
+    prompt = ChatPrompt(messages=(HELLO,), options=(("num_predict", 8),))
 
     assert prompt.request(num_ctx)["options"] == {"num_predict": 8, **sent}
 
@@ -133,3 +141,10 @@ def test_every_prompt_is_sent_and_every_round_is_full(count: int, slots: int) ->
     assert all(len(each) == slots for each in sent)
     assert {id(prompt) for each in sent for prompt in each} == {id(prompt) for prompt in prompts}
     assert (len(sent) - 1) * slots < count
+
+
+@pytest.mark.parametrize("option", sorted(RUNNER_OPTIONS))
+def test_options_of_the_runner_are_refused(option: str) -> None:
+    """An option for which Ollama would reload the model has no place in a warm-up, and is named."""
+    with pytest.raises(ValueError, match=f"line 1: option {option} would make Ollama reload"):
+        read_prompts(json.dumps({"messages": [HELLO], "options": {option: 1}}))

@@ -1,20 +1,19 @@
 """The way up: connect, verify, load, prove, warm. Each step ends in one observation, or raises `OllamaError`."""
 
 import asyncio
+import http
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from probe_agent.errors import BadAnswer, OllamaError, RequestRefused, ServerTimeout, ServerUnreachable
 from probe_agent.loads import Loads
 from probe_agent.ollama_server import OllamaServer
-from probe_agent.proof import ModelPin, ResidentModel, context_unattainable, find_all_resident, find_stored, same_name
+from probe_agent.proof import ModelPin, ResidentModel, find_stored
 from probe_agent.readiness import (
     ContextDrifted,
     LoadFailed,
     ModelAbsent,
-    ModelEvicted,
     ModelLoaded,
     ModelVerified,
     Observation,
@@ -24,7 +23,8 @@ from probe_agent.readiness import (
     WarmUpDone,
 )
 from probe_agent.record import Record
-from probe_agent.settings import Device, Settings
+from probe_agent.residents import Residents
+from probe_agent.settings import Settings
 from probe_agent.warmup import GREETING, ChatPrompt, rounds
 from probe_agent.waterfall import Phase
 
@@ -52,6 +52,7 @@ class Ascent:
         heard: Callable[[OllamaError | None], bool],
     ) -> None:
         self.loads = Loads(server, settings.startup_timeout_seconds)
+        self.residents = Residents(settings, server, record)
         self._settings = settings
         self._server = server
         self._record = record
@@ -60,10 +61,12 @@ class Ascent:
         self._timeout = settings.timeout_seconds
         self._budget = settings.startup_timeout_seconds
         self._embedders: set[str] = set()
+        self._broke: set[int] = set()
 
     async def connect(self) -> Observation:
         """Try until Ollama's API answers; after each period without, say why it does not."""
         await self.loads.abandon()
+        self._record.resident = {}
         until = self._clock() + self._settings.period_seconds
         while True:
             try:
@@ -84,7 +87,7 @@ class Ascent:
 
     async def verify(self) -> Observation:
         """Find every model in the store, as expected."""
-        stored = await self._server.stored_models(self._timeout)
+        stored = await self._while_server_answers(self._server.stored_models(self._budget))
         for pin in self._record.pins:
             found = find_stored(stored, pin)
             if isinstance(found, Observation):
@@ -95,33 +98,37 @@ class Ascent:
         self._record.mark(Phase.MODEL_VERIFIED, self._clock())
         return ModelVerified(reason=f"loading {self._names()}")
 
-    async def load(self, epoch: int, *, hands_off: bool, first: bool) -> Observation:
-        """Load every model and prove that it serves.
+    async def wait(self, until: float, *, listed_is_well: bool, hands_off: bool) -> ContextDrifted | None:
+        """Wait before a reload, looking each period, so that a dead server is noticed meanwhile.
 
-        With `hands_off`, a model that a client loaded with another context is left alone. On the `first`
-        load no client can have interfered: a shorter context than asked for is all the model has.
+        With `listed_is_well`, the wait ends when everything is loaded as wanted again; a runner that was lost,
+        or failed its proof, is listed all the same. With `hands_off`, a model that a client loaded with another
+        context is left alone, and said to be so.
         """
-        if hands_off:
-            drift = await self._resident()
-            if isinstance(drift, ContextDrifted):
-                return drift
+        while (left := until - self._clock()) > 0:
+            finding = await self.residents.look(self._timeout)
+            self._heard(None)
+            if finding is None and listed_is_well:
+                return None
+            if hands_off and isinstance(finding, ContextDrifted):
+                return finding
+            await asyncio.sleep(min(left, self._settings.period_seconds))
+        return None
+
+    async def load(self, epoch: int) -> Observation:
+        """Load every model and prove that it serves."""
         for pin in self._record.pins:
             if failure := await self._load_one(pin):
                 return failure
-        resident = await self._resident()
-        if isinstance(resident, ModelEvicted) and await self._find_aliases():
-            resident = await self._resident()
-        if isinstance(resident, ContextDrifted) and first:
-            return self._capped(resident)
-        if isinstance(resident, Observation):
-            return resident
+        if finding := await self._while_server_answers(self.residents.look_after_load(self._budget)):
+            return finding
         size = sum(model.size_bytes for model in self._record.stored.values())
         self._record.mark(Phase.LOAD, self._clock(), loaded_bytes=size)
-        return await self._prove(resident, epoch)
+        return await self._prove(epoch)
 
     async def _load_one(self, pin: ModelPin) -> Observation | None:
         try:
-            await self._while_server_answers(self.loads.finish(pin, embeds=self.embeds(pin)))
+            await self._while_server_answers(self.loads.answered(pin, embeds=self.embeds(pin)))
         except RequestRefused as refusal:
             return await self._refused(pin, refusal)
         except (BadAnswer, ServerTimeout) as error:
@@ -130,9 +137,13 @@ class Ascent:
 
     async def _refused(self, pin: ModelPin, refusal: RequestRefused) -> Observation | None:
         """Tell the kinds of refusal apart; one of them only means that the model embeds."""
-        if refusal.status == 404:  # noqa: PLR2004 — HTTP's "not found"
+        if refusal.status == http.HTTPStatus.NOT_FOUND:
             return ModelAbsent(reason=refusal.reason, action=f"Put model {pin.name} into Ollama's store again.")
-        if refusal.status == 400 and not self.embeds(pin) and await self._turns_out_to_embed(pin):  # noqa: PLR2004
+        if (
+            refusal.status == http.HTTPStatus.BAD_REQUEST
+            and not self.embeds(pin)
+            and await self._turns_out_to_embed(pin)
+        ):
             self._embedders.add(pin.name)
             return await self._load_one(pin)
         return LoadFailed(reason=f"model {pin} did not load: {refusal.reason}", action=DAMAGED)
@@ -140,43 +151,14 @@ class Ascent:
     async def _turns_out_to_embed(self, pin: ModelPin) -> bool:
         """Ask for the capabilities, which Ollamas before 0.30 leave out of `/api/tags`."""
         try:
-            return await self._server.embeds_only(pin, self._timeout)
-        except OllamaError:
+            return (await self._while_server_answers(self._server.show(pin.name, self._budget))).embeds_only
+        except (RequestRefused, BadAnswer):
             return False  # a damaged model cannot even be shown: the refusal stands
 
-    async def _resident(self) -> dict[str, ResidentModel] | Observation:
-        listed = await self._server.resident_models(self._timeout)
-        found = find_all_resident(listed, self._record.pins, gpu=self._settings.device is Device.GPU)
-        if not isinstance(found, Observation):
-            self._record.resident = found
-        return found
-
-    async def _find_aliases(self) -> bool:
-        """Look whether a model that was loaded, but is not listed, runs under another tag's name."""
-        listed = await self._server.resident_models(self._timeout)
-        strangers = [model.name for model in listed if not any(same_name(model.name, pin) for pin in self._record.pins)]
-        pins = [await self._with_alias(pin, strangers) for pin in self._record.pins]
-        found = tuple(pins) != self._record.pins
-        self._record.pins = tuple(pins)
-        return found
-
-    async def _with_alias(self, pin: ModelPin, strangers: list[str]) -> ModelPin:
-        for name in strangers:
-            if await self._server.blob(name, self._timeout) == await self._server.blob(pin.name, self._timeout):
-                log.info("model %s runs under the name %s, which shares its weights", pin.name, name)
-                return replace(pin, alias=name)
-        return pin
-
-    def _capped(self, drift: ContextDrifted) -> Observation:
-        """Blame the trained context where this Ollama could not tell it before the load."""
-        pin = next(pin for pin in self._record.pins if pin.name == drift.model)
-        unknown = self._record.stored[pin.name].trained_context is None
-        return context_unattainable(pin, drift.observed) if unknown and drift.observed < (pin.num_ctx or 0) else drift
-
-    async def _prove(self, resident: dict[str, ResidentModel], epoch: int) -> Observation:
+    async def _prove(self, epoch: int) -> Observation:
         proofs = []
         for pin in self._record.pins:
-            proof = await self._prove_one(pin, resident[pin.name])
+            proof = await self._prove_one(pin, self._record.resident[pin.name])
             if isinstance(proof, Observation):
                 return proof
             proofs.append(proof)
@@ -208,9 +190,8 @@ class Ascent:
             for prompts in rounds(self._prompts(pin), slots):
                 if failure := await self._warm_round(pin, prompts):
                     return failure
-        resident = await self._resident()
-        if isinstance(resident, Observation):
-            return resident
+        if finding := await self._while_server_answers(self.residents.look(self._budget)):
+            return finding
         self._record.mark(Phase.WARM_UP, self._clock())
         return WarmUpDone(reason=f"{self._names()} answers; warm on {slots} parallel slot(s)", epoch=epoch)
 
@@ -224,8 +205,8 @@ class Ascent:
         requests = (self._server.chat(pin, prompt, self._budget) for prompt in prompts)
         answers = await self._while_server_answers(asyncio.gather(*requests, return_exceptions=True))
         self._record.warmup_prompts += len(answers)
-        for answer in answers:
-            if isinstance(answer, RequestRefused) and answer.status < 500:  # noqa: PLR2004 — the prompt's fault
+        for prompt, answer in zip(prompts, answers, strict=True):
+            if isinstance(answer, RequestRefused) and self._is_to_blame(prompt, answer):
                 self._record.warmup_refused += 1
                 log.warning("a warm-up prompt is left out: %s", answer.reason)
             elif isinstance(answer, OllamaError):
@@ -234,13 +215,19 @@ class Ascent:
                 raise answer
         return None
 
+    def _is_to_blame(self, prompt: ChatPrompt, refusal: RequestRefused) -> bool:
+        """Whether a prompt is bad and not the runner: Ollama says 500 to both, but a new runner would do better."""
+        again = id(prompt) in self._broke
+        self._broke.add(id(prompt))
+        return again or refusal.status < http.HTTPStatus.INTERNAL_SERVER_ERROR
+
     async def _while_server_answers(self, waiting: Awaitable[T]) -> T:
         """Wait as long as it takes, but no longer than the server itself shows signs of life."""
         task = asyncio.ensure_future(waiting)
         try:
             while not (await asyncio.wait({task}, timeout=self._settings.period_seconds))[0]:
                 error = await self._sign_of_life()
-                if self._heard(error) and error:
+                if self._heard(error) and error and not task.done():
                     raise ServerUnreachable(f"Ollama stopped answering: {error.reason}", action=error.action)
             return task.result()
         finally:

@@ -19,14 +19,11 @@ class Loads:
         """Whether Ollama is still busy with a load request of ours."""
         return any(not task.done() for task in self._tasks.values())
 
-    async def finish(self, pin: ModelPin, *, embeds: bool) -> None:
-        """Load a model, or wait for the load in flight; raises what the request raised."""
-        task = self._request(pin, embeds=embeds)
-        await asyncio.wait({task})
-        task.result()
+    async def answered(self, pin: ModelPin, within: float | None = None, *, embeds: bool) -> bool:
+        """Load a model, or join the request in flight; raises what it raised.
 
-    async def answered(self, pin: ModelPin, within: float, *, embeds: bool) -> bool:
-        """Ask like `finish`, but wait `within` seconds at most and leave an unanswered request in flight."""
+        After `within` seconds (None: no end) return False, and leave the request in flight.
+        """
         task = self._request(pin, embeds=embeds)
         done, _ = await asyncio.wait({task}, timeout=within)
         if done:

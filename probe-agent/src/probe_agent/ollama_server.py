@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from probe_agent.errors import BadAnswer, OllamaError, RequestRefused, ServerTimeout, ServerUnreachable
-from probe_agent.proof import ModelPin, ResidentModel, StoredModel
+from probe_agent.proof import ModelPin, ResidentModel, ShownModel, StoredModel
 from probe_agent.warmup import ChatPrompt
 
 if TYPE_CHECKING:
@@ -82,24 +82,25 @@ class OllamaServer:
         with _translated("/api/ps"):
             return [_resident(entry) for entry in answer["models"]]
 
-    async def embeds_only(self, pin: ModelPin, timeout: float) -> bool:
-        """Ask an Ollama whose `/api/tags` does not tell whether a model can embed but not generate."""
-        answer = await self._call("/api/show", lambda client: client.show(pin.name), timeout)
-        capabilities = answer.capabilities or []
-        return "embedding" in capabilities and "completion" not in capabilities
-
-    async def blob(self, name: str, timeout: float) -> str:
-        """Return what a model's weights are stored as: equal for all tags that share a runner."""
+    async def show(self, name: str, timeout: float) -> ShownModel:
+        """Describe a model at length: a quarter of a second, so only when `/api/tags` and `/api/ps` do not do."""
         answer = await self._call("/api/show", lambda client: client.show(name), timeout)
+        info = answer.modelinfo or {}
+        trained = info.get(f"{info.get('general.architecture')}.context_length")
         lines = (answer.modelfile or "").splitlines()
-        return next((line.removeprefix("FROM ") for line in lines if line.startswith("FROM ")), name)
+        return ShownModel(
+            capabilities=tuple(answer.capabilities or ()),
+            trained_context=trained if isinstance(trained, int) else None,
+            blob=next((line.removeprefix("FROM ") for line in lines if line.startswith("FROM ")), name),
+        )
 
     async def load(self, pin: ModelPin, timeout: float, *, embeds: bool = False) -> None:
         """Load a model and return when it can serve; on a loaded one, ask its runner and disturb nobody.
 
         A disconnect aborts the load, so the time-out must be as long as the load may take.
         """
-        asyncio.get_running_loop().call_later(SENT_SECONDS, self._client)
+        if self._importing is None:
+            asyncio.get_running_loop().call_later(SENT_SECONDS, self._client)
         path, empty = ("/api/embed", {"input": ""}) if embeds else ("/api/generate", {"prompt": "", "stream": False})
         body = {"model": pin.name, "keep_alive": self._keep_alive, "options": _options(pin), **empty}
         answer = await self._ask("POST", path, timeout, body)
@@ -121,14 +122,17 @@ class OllamaServer:
         return answer.eval_count or 0
 
     async def chat(self, pin: ModelPin, prompt: ChatPrompt, timeout: float) -> None:
-        """Answer one warm-up prompt."""
-        request = {"keep_alive": self._keep_alive, **prompt.request(pin.num_ctx)}
-        await self._call("warm-up by /api/chat", lambda client: client.chat(pin.name, **request), timeout)
+        """Answer one warm-up prompt, sent as the operator wrote it: Ollama is the judge of it."""
+        request = {"model": pin.name, "keep_alive": self._keep_alive, "stream": False, **prompt.request(pin.num_ctx)}
+        await self._ask("POST", "/api/chat", timeout, request)
 
     async def _ask(self, verb: str, path: str, timeout: float, body: dict[str, Any] | None = None) -> dict[str, Any]:
         with _translated(path, timeout):
-            async with asyncio.timeout(timeout):
-                answer = await self._http.request(verb, path, json=body)
+            async with asyncio.timeout(timeout), self._http.stream(verb, path, json=body) as answer:
+                try:
+                    await answer.aread()
+                except httpx.TransportError as error:
+                    raise BadAnswer(f"{path} got an answer that broke off: {error}") from error
             if answer.is_error:
                 raise RequestRefused(answer.status_code, _message(answer.text), request=path)
             found = answer.json()
@@ -167,8 +171,6 @@ def _translated(request: str, timeout: float | None = None) -> Iterator[None]:
     except TimeoutError as error:
         within = "" if timeout is None else f" within {timeout:g} s"
         raise ServerTimeout(f"{request} got no whole answer{within}") from error
-    except (httpx.RemoteProtocolError, httpx.DecodingError) as error:
-        raise BadAnswer(f"{request} got an answer that broke off: {error}") from error
     except (OSError, httpx.TransportError) as error:
         raise ServerUnreachable(f"{request} failed: {error or type(error).__name__}") from error
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:

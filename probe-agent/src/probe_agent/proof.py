@@ -24,6 +24,11 @@ ACCEPTED_FORMATS = frozenset({"gguf", "safetensors"})
 PINNED_FOR_AT_LEAST = timedelta(days=365)
 
 
+def embeds_only(capabilities: tuple[str, ...]) -> bool:
+    """Whether a model of these capabilities can embed but not generate."""
+    return "embedding" in capabilities and "completion" not in capabilities
+
+
 @dataclass(frozen=True, slots=True)
 class ModelPin:
     """What the operator wants served: a model's name, its context (None: Ollama's own), its digest (None: any).
@@ -63,8 +68,21 @@ class StoredModel:
     @property
     def embeds_only(self) -> bool:
         """Whether the model can embed but not generate."""
-        told = self.capabilities or ()
-        return "embedding" in told and "completion" not in told
+        return embeds_only(self.capabilities or ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownModel:
+    """What `/api/show` tells, in every version: `blob` is what the weights are stored as."""
+
+    capabilities: tuple[str, ...]
+    trained_context: int | None
+    blob: str
+
+    @property
+    def embeds_only(self) -> bool:
+        """Whether the model can embed but not generate."""
+        return embeds_only(self.capabilities)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +95,13 @@ class ResidentModel:
     vram_bytes: int
     context_length: int | None
     expires_at: datetime | None
+
+    @property
+    def device(self) -> str:
+        """Where the weights and caches lie: `gpu`, `cpu`, or `cpu+gpu` when they spilled."""
+        if self.vram_bytes <= 0:
+            return "cpu"
+        return "gpu" if self.vram_bytes >= self.memory_bytes else "cpu+gpu"
 
     def pinned(self, now: datetime) -> bool:
         """Whether it is kept without end (`keep_alive` -1), as far as Ollama tells."""
@@ -98,10 +123,7 @@ def find_stored(stored: list[StoredModel], pin: ModelPin) -> StoredModel | Obser
             action=f"Build {pin.name} into the image, or mount a store that holds it, or correct PROBE_AGENT_MODEL.",
         )
     if pin.digest is not None and not model.digest.startswith(pin.digest):
-        return DigestMismatch(
-            reason=f"model {pin.name} has digest {model.digest[:12]}, expected {pin.digest[:12]}",
-            action="Deploy the image that holds the expected model, or correct PROBE_AGENT_MODEL_DIGEST.",
-        )
+        return digest_mismatch(pin, model.digest)
     if model.format not in ACCEPTED_FORMATS:
         return RefusedFormat(
             reason=f"model {pin.name} has format {model.format or 'none (a cloud model?)'}, not served from here",
@@ -112,6 +134,14 @@ def find_stored(stored: list[StoredModel], pin: ModelPin) -> StoredModel | Obser
     return model
 
 
+def digest_mismatch(pin: ModelPin, digest: str) -> DigestMismatch:
+    """Say that the model is another one than the operator expects."""
+    return DigestMismatch(
+        reason=f"model {pin.name} has digest {digest[:12]}, expected {(pin.digest or '')[:12]}",
+        action="Deploy the image that holds the expected model, or correct PROBE_AGENT_MODEL_DIGEST.",
+    )
+
+
 def context_unattainable(pin: ModelPin, longest: int) -> ContextUnattainable:
     """Say that `pin` asks for more context than the model's `longest` (tokens)."""
     return ContextUnattainable(
@@ -120,16 +150,37 @@ def context_unattainable(pin: ModelPin, longest: int) -> ContextUnattainable:
     )
 
 
-def find_resident(resident: list[ResidentModel], pin: ModelPin, *, gpu: bool) -> ResidentModel | Observation:
-    """Return the pinned model as loaded, or what is wrong with it; `gpu` wants all of it in GPU memory."""
-    model = next((entry for entry in resident if same_name(entry.name, pin)), None)
-    if model is None:
-        others = ", ".join(entry.name for entry in resident) or "none"
-        return ModelEvicted(
-            reason=f"model {pin.name} is not loaded (loaded: {others})",
-            action="Nothing: the agent loads it again. If it recurs, raise OLLAMA_MAX_LOADED_MODELS or the memory, "
-            "and keep clients from sending keep_alive or asking for other models.",
-        )
+def present(listed: list[ResidentModel], pins: Iterable[ModelPin]) -> dict[str, ResidentModel]:
+    """Return those of the pinned models that are loaded, by their configured name."""
+    found = {pin.name: next((model for model in listed if same_name(model.name, pin)), None) for pin in pins}
+    return {name: model for name, model in found.items() if model is not None}
+
+
+def judge(
+    resident: dict[str, ResidentModel], pins: Iterable[ModelPin], *, gpu: bool, listed: list[ResidentModel]
+) -> Observation | None:
+    """Return the first thing that is wrong with what is loaded, or None; `gpu` wants all of it in GPU memory."""
+    for pin in pins:
+        model = resident.get(pin.name)
+        finding = _absent(pin, listed) if model is None else _judge_one(model, pin, gpu=gpu)
+        if finding is not None:
+            return finding
+    return None
+
+
+def _absent(pin: ModelPin, listed: list[ResidentModel]) -> ModelEvicted:
+    others = ", ".join(model.name for model in listed) or "none"
+    return ModelEvicted(
+        reason=f"model {pin.name} is not loaded (loaded: {others})",
+        action="Nothing: the agent loads it again. If it recurs, raise OLLAMA_MAX_LOADED_MODELS or the memory, "
+        "and keep clients from sending keep_alive or asking for other models.",
+    )
+
+
+def _judge_one(model: ResidentModel, pin: ModelPin, *, gpu: bool) -> Observation | None:
+    # Under an alias the digest is that of another tag; the weights were found to be the same.
+    if pin.digest is not None and model.name != pin.alias and not model.digest.startswith(pin.digest):
+        return digest_mismatch(pin, model.digest)
     if pin.num_ctx is not None and model.context_length is not None and model.context_length != pin.num_ctx:
         return ContextDrifted(
             model=pin.name,
@@ -145,17 +196,4 @@ def find_resident(resident: list[ResidentModel], pin: ModelPin, *, gpu: bool) ->
             action="Lower the context, OLLAMA_NUM_PARALLEL or the number of models, choose a smaller KV cache type, "
             "or set PROBE_AGENT_DEVICE=any.",
         )
-    return model
-
-
-def find_all_resident(
-    resident: list[ResidentModel], pins: Iterable[ModelPin], *, gpu: bool
-) -> dict[str, ResidentModel] | Observation:
-    """Return every pinned model as loaded, by its configured name, or the first thing that is wrong."""
-    found: dict[str, ResidentModel] = {}
-    for pin in pins:
-        model = find_resident(resident, pin, gpu=gpu)
-        if isinstance(model, Observation):
-            return model
-        found[pin.name] = model
-    return found
+    return None

@@ -84,13 +84,6 @@ class Proof:
     vram_bytes: int
     tokens: int
 
-    @property
-    def device(self) -> str:
-        """Where the weights and caches lie: `gpu`, `cpu`, or `cpu+gpu` when they spilled."""
-        if self.vram_bytes <= 0:
-            return "cpu"
-        return "gpu" if self.vram_bytes >= self.memory_bytes else "cpu+gpu"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLoaded(Observation):

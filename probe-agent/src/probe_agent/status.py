@@ -33,7 +33,7 @@ def status(supervisor: Supervisor) -> dict[str, Any]:
         "epoch": supervisor.readiness.epoch,
         "agent": {"version": __version__, "uptime_seconds": round(now - record.started, 3)},
         "ollama": {"url": supervisor.settings.ollama_url, "version": record.ollama_version},
-        "models": [_model(pin, record, supervisor) for pin in record.pins],
+        "models": [_model(pin, record) for pin in record.pins],
         "waterfall": record.waterfall.as_json(),
         "watch": {
             "failures_in_a_row": supervisor.failures_in_a_row,
@@ -43,9 +43,8 @@ def status(supervisor: Supervisor) -> dict[str, Any]:
     }
 
 
-def _model(pin: ModelPin, record: Record, supervisor: Supervisor) -> dict[str, Any]:
+def _model(pin: ModelPin, record: Record) -> dict[str, Any]:
     stored, resident = record.stored.get(pin.name), record.resident.get(pin.name)
-    proof = next((proof for proof in supervisor.readiness.proofs if proof.model == pin.name), None)
     return {
         "model": pin.name,
         "num_ctx": pin.num_ctx,
@@ -54,5 +53,5 @@ def _model(pin: ModelPin, record: Record, supervisor: Supervisor) -> dict[str, A
         "context_length": resident.context_length if resident else None,
         "memory_bytes": resident.memory_bytes if resident else None,
         "vram_bytes": resident.vram_bytes if resident else None,
-        "device": proof.device if proof else None,
+        "device": resident.device if resident else None,
     }

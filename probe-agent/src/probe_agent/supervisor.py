@@ -12,6 +12,7 @@ from probe_agent.policy import FailureStreak, ReloadLimit
 from probe_agent.readiness import (
     LOST,
     AgentFault,
+    ContextDrifted,
     LoadFailed,
     ModelAbsent,
     ModelEvicted,
@@ -20,6 +21,7 @@ from probe_agent.readiness import (
     ReadinessState,
     RunnerLost,
     ServerDown,
+    SpilledToCpu,
     StopRequested,
 )
 from probe_agent.record import Record
@@ -60,6 +62,8 @@ class Supervisor:
         self.clock = clock
         self._moved = now
         self._pause = 0.0
+        self._load_at = now
+        self._listed_is_well = False
         self._broken = False
         self._task: asyncio.Task[None] | None = None
         self._failures = FailureStreak()
@@ -125,9 +129,8 @@ class Supervisor:
             self._observe(observation)
 
     async def _load(self) -> Observation:
-        again = self.readiness.latched
-        hands_off = again and self.settings.context_drift is DriftPolicy.REPORT
-        return await self._ascent.load(self.readiness.epoch, hands_off=hands_off, first=not again)
+        drift = await self._ascent.wait(self._load_at, listed_is_well=self._listed_is_well, hands_off=self._hands_off)
+        return drift or await self._ascent.load(self.readiness.epoch)
 
     def _heard(self, error: OllamaError | None) -> bool:
         """Note that Ollama did (None) or did not answer; return whether it has failed too often in a row."""
@@ -135,7 +138,8 @@ class Supervisor:
         if error is None:
             over = self._failures.end(now)
         else:
-            self.record.failures[type(error).__name__] += 1
+            if self.readiness.state is not ReadinessState.UNREACHABLE:  # there, failing is only waiting
+                self.record.failures[type(error).__name__] += 1
             over = self._failures.fail(error.reason, now)
         if over:
             log.info("no more of: %s", over)
@@ -158,26 +162,36 @@ class Supervisor:
             self._watch.begin(now)
         if after.latched or after.terminal:
             self.settled.set()
-        self._pause = self._pause_after(observation, now)
+        if isinstance(observation, ModelAbsent):
+            self._pause = self.settings.period_seconds
+        elif isinstance(observation, (*LOST, LoadFailed)):
+            self._load_at = now + self._wait_to_load(observation, now)
+            self._listed_is_well = isinstance(observation, (ContextDrifted, ModelEvicted, SpilledToCpu))
+        elif isinstance(observation, ServerDown):
+            self._load_at = now
         if after.state is not before.state:
             self.record.transitions[before.state, after.state] += 1
             self._tell_transition(before, now)
         else:
             self._tell_repeat(before, now)
 
-    def _pause_after(self, observation: Observation, now: float) -> float:
-        if isinstance(observation, ModelAbsent):
-            return self.settings.period_seconds
-        if not isinstance(observation, (*LOST, LoadFailed)):
-            return 0.0
+    def _wait_to_load(self, observation: Observation, now: float) -> float:
+        period = self.settings.period_seconds
+        if self._hands_off and isinstance(observation, ContextDrifted):
+            return period  # nothing is going to be loaded, only looked at again
         self.record.reloads[type(observation).__name__] += 1
         if self._ascent.loads.pending:  # Ollama is reloading already: waiting would only delay the proof
             return 0.0
         wait = self._limit.wait(now)
-        if isinstance(observation, ModelEvicted) and self.settings.context_drift is DriftPolicy.REPORT:
-            # A client's own reload looks like an eviction until it is done; a period tells the two apart.
-            return max(wait, self.settings.period_seconds)
+        if self._hands_off and isinstance(observation, ModelEvicted):
+            # A client's reload looks like an eviction until it is done; twice our own load tells the two apart.
+            return max(wait, period + 2 * (self.record.waterfall.seconds(Phase.LOAD) or 0.0))
         return wait
+
+    @property
+    def _hands_off(self) -> bool:
+        """Whether a client's context is left alone; before the first READY there are no clients to respect."""
+        return self.readiness.latched and self.settings.context_drift is DriftPolicy.REPORT
 
     def _tell_transition(self, before: Readiness, now: float) -> None:
         after = self.readiness

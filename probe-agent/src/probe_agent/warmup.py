@@ -8,6 +8,8 @@ from typing import Any
 
 # The fields of Ollama's chat request that make sense in a warm-up; the agent sets the others itself.
 PROMPT_FIELDS = frozenset({"model", "messages", "tools", "format", "think", "options"})
+# Options of the runner, not of the sampling: Ollama would reload for each of them (api/types.go: Runner).
+RUNNER_OPTIONS = frozenset({"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread"})
 # One generated token: the prompt is what fills a cache, the answer only costs time.
 DEFAULT_NUM_PREDICT = 1
 
@@ -22,9 +24,8 @@ class ChatPrompt:
     extra: tuple[tuple[str, Any], ...] = ()
 
     def request(self, num_ctx: int | None) -> dict[str, Any]:
-        """Return the chat request's fields, its context overruled by the pinned one so that nothing reloads."""
+        """Return the chat request's fields, with the pinned context so that nothing reloads."""
         options = {"num_predict": DEFAULT_NUM_PREDICT, **dict(self.options)}
-        options.pop("num_ctx", None)
         if num_ctx is not None:
             options["num_ctx"] = num_ctx
         return {"messages": list(self.messages), "options": options, **dict(self.extra)}
@@ -63,6 +64,8 @@ def _prompt(value: object) -> ChatPrompt:
         raise ValueError('expected "messages": a list of {"role": ..., "content": ...}')
     if not isinstance(options, dict) or not (model is None or isinstance(model, str)):
         raise ValueError('expected "options" to be an object and "model" to be a name')
+    if reloading := RUNNER_OPTIONS & set(options):
+        raise ValueError(f"option {min(reloading)} would make Ollama reload the model; leave it out")
     extra = tuple((name, value[name]) for name in ("tools", "format", "think") if name in value)
     return ChatPrompt(tuple(messages), model, tuple(options.items()), extra)
 

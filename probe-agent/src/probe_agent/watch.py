@@ -9,10 +9,10 @@ from probe_agent.ascent import Ascent
 from probe_agent.errors import OllamaError, RequestRefused, ServerTimeout
 from probe_agent.ollama_server import OllamaServer
 from probe_agent.policy import ReloadLimit
-from probe_agent.proof import ModelPin, ResidentModel, find_all_resident, find_resident
-from probe_agent.readiness import Observation, RunnerLost
+from probe_agent.proof import ModelPin
+from probe_agent.readiness import ModelEvicted, Observation, RunnerLost
 from probe_agent.record import Record
-from probe_agent.settings import Device, Settings
+from probe_agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +38,11 @@ class Watch:
         self._record = record
         self._clock = clock
         self._loads = ascent.loads
+        self._residents = ascent.residents
         self._limit = limit
         self._embeds = ascent.embeds
         self._next = 0.0
+        self._ask_after = 0.0
 
     def begin(self, now: float) -> None:
         """The model became ready: the first check is due a period later."""
@@ -61,53 +63,47 @@ class Watch:
             self._record.last_check = now
 
     async def _check(self, deadline: float) -> Observation | None:
-        listed = await self._server.resident_models(deadline - self._clock())
-        found = find_all_resident(listed, self._record.pins, gpu=self._settings.device is Device.GPU)
-        if isinstance(found, Observation):
-            return found
-        self._record.resident = found
+        if finding := await self._residents.look(deadline - self._clock()):
+            return finding
         for pin in self._record.pins:
-            if self._may_ask(pin, found[pin.name]) and (loss := await self._ask_runner(pin, deadline)):
+            self._note_unpinned(pin)
+            if self._clock() >= self._ask_after and (loss := await self._ask_runner(pin, deadline)):
                 return loss
         return None
 
-    def _may_ask(self, pin: ModelPin, model: ResidentModel) -> bool:
-        """Whether an empty load is harmless, or its harm due.
-
-        A model without its pin was un-pinned by a client, or reloaded by one whose options `/api/ps` does not
-        show (num_batch, num_thread, shift). The load pins it again, but in the second case it makes Ollama
-        reload, which would be a fight if it happened each period.
-        """
-        if not self._settings.pinned_forever or model.pinned(datetime.now(UTC)):
-            return True
-        if not self._limit.is_calm(self._clock()):
-            return False
-        self._limit.wait(self._clock())
-        self._record.unpinned += 1
-        log.info("a client un-pinned model %s; pinning it again", pin.name)
-        return True
+    def _note_unpinned(self, pin: ModelPin) -> None:
+        """Tell of a client's keep_alive; the empty load that asks the runner pins the model again."""
+        if self._settings.pinned_forever and not self._record.resident[pin.name].pinned(datetime.now(UTC)):
+            self._record.unpinned += 1
+            log.info("a client un-pinned model %s; pinning it again", pin.name)
 
     async def _ask_runner(self, pin: ModelPin, deadline: float) -> Observation | None:
         embeds = self._embeds(pin)
         try:
             if await self._loads.answered(pin, UNDISTURBED_SECONDS, embeds=embeds):
                 return None
-            if await self._gone_from_list(pin, deadline):
-                return RunnerLost(reason=f"the runner of model {pin.name} was gone; Ollama is starting it again")
+            if loss := await self._reloading(pin, deadline):
+                return loss
             if await self._loads.answered(pin, max(0.0, deadline - self._clock()), embeds=embeds):
                 return None
         except RequestRefused as refusal:
-            return self._refused(pin, refusal)
+            return RunnerLost(reason=f"model {pin.name} no longer answers: {refusal.reason}", action=refusal.action)
         timeout = self._settings.timeout_seconds
         raise ServerTimeout(f"the runner of model {pin.name} did not answer within {timeout:g} s")
 
-    async def _gone_from_list(self, pin: ModelPin, deadline: float) -> bool:
-        """Whether Ollama has taken the model off its list to start it anew; a blocked list tells nothing."""
-        try:
-            listed = await self._server.resident_models(max(0.0, deadline - self._clock()))
-        except OllamaError:
-            return False
-        return isinstance(find_resident(listed, pin, gpu=False), Observation)
+    async def _reloading(self, pin: ModelPin, deadline: float) -> Observation | None:
+        """Return what is wrong when a question makes Ollama load; a list that is blocked tells nothing.
 
-    def _refused(self, pin: ModelPin, refusal: RequestRefused) -> Observation:
-        return RunnerLost(reason=f"model {pin.name} no longer answers: {refusal.reason}", action=refusal.action)
+        Either the runner was dead, or a client had reloaded it with options that `/api/ps` does not show
+        (num_batch, num_thread, shift) and our question undid that. The second would be a fight if it happened
+        each period, so what a question costs decides how soon the next one may follow.
+        """
+        try:
+            finding = await self._residents.look(max(0.0, deadline - self._clock()))
+        except OllamaError:
+            return None
+        if not isinstance(finding, ModelEvicted):
+            return finding
+        now = self._clock()
+        self._ask_after = now + self._limit.wait(now)
+        return RunnerLost(reason=f"the runner of model {pin.name} was gone; Ollama is starting it again")
