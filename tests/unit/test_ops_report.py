@@ -29,7 +29,9 @@ def status(**changes: Any) -> dict[str, Any]:
         (Admission(None, None, 0, 0), "the gate never opened"),
         (Admission(10.0, None, 2, 0), "the gate opened, the model did not become ready: 2 requests got in"),
         (Admission(10.0, 11.5, 1, 0), "EARLY: the gate was open 1.500 s before READY; 1 request got in before"),
-        (Admission(10.0, 9.99, 0, 3), "opened 10.0 ms after READY; no requests reached the container before READY, 3"),
+        (Admission(10.0, 9.99, 0, 3), "opened 10.0 ms after READY; 3 requests were held until the gate opened, none"),
+        (Admission(10.0, 9.99, 0, 1, 2.0), "1 request was held until the gate opened, none reached the container"),
+        (Admission(10.0, 9.99, 0, 1, 2.0), "; first answer 2.00 s after the start"),
     ],
 )
 def test_admission_reads_as_a_sentence(admission: Admission, text: str) -> None:

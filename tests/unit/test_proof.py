@@ -197,8 +197,6 @@ DIGEST_PIN = ModelPin("smollm2", None, DIGEST[:12])
 
 
 @pytest.mark.parametrize("pin", [ModelPin("smollm2"), ModelPin("smollm2", 4096), DIGEST_PIN])
-    "pin", [ModelPin("smollm2"), ModelPin("smollm2", 4096), ModelPin("smollm2", None, DIGEST[:12])]
-)
 def test_a_loaded_model_that_fits_is_as_wanted(pin: ModelPin) -> None:
     """A model loaded with the pinned context and digest, or with any when none is pinned, is as wanted."""
     assert judged([RESIDENT], pin) is None
