@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 import socket
 import sys
+import time
 from dataclasses import replace
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -12,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from rich.console import Console
-from tests.integration.up_service import document, options, probe, run, write
+from tests.integration.up_service import document, opens, options, probe, run, write
 
-from ops.up import command, front, process
+from ops.up import command, front, instance, process
 from ops.up.errors import InstanceError, LaunchError
-from ops.up.journal import Kind
+from ops.up.journal import Journal, Kind
 from ops.up.options import Gating, ProbeKind
 from ops.up.report import admission, as_json
 from ops.up.screen import Screen
@@ -37,16 +40,19 @@ def test_request_before_ready_is_held_back(tmp_path: Path, gating: Gating) -> No
     """Under both gatings, no request reaches the container before the model is ready."""
 
     async def body() -> None:
-        async with run(options(write(tmp_path, document(held=True)), ready_after=1.5, gating=gating)) as up:
-            response = await up.client.get("/echo")
-            assert response.status_code == 200
-            assert up.local.agent is not None
-            await up.local.agent.wait_ready()
+        async with run(options(write(tmp_path, document(held=True)), ready_after=60, gating=gating)) as up:
+            asked = asyncio.create_task(up.client.get("/echo"))
+            agent = up.local.agent
+            assert agent is not None
+            await until(lambda: up.local.front.waiting == 1 and agent.latest is not None)
+            await up.tell_agent("now")
+            assert (await asked).status_code == 200
+            await agent.wait_ready()
             shown = admission(up.local)
             assert (shown.early_requests, shown.held_requests) == (0, 1)
             assert shown.early_seconds is not None
             assert shown.early_seconds <= 0
-            assert "no requests reached the container before READY, 1 held" in str(shown)
+            assert "1 request was held until the gate opened, none reached the container before READY" in str(shown)
 
     asyncio.run(body())
 
@@ -55,14 +61,14 @@ def test_tcp_probe_lets_requests_in_early(tmp_path: Path) -> None:
     """With Cloud Run's default TCP probe a request gets in before READY, and the report says for how long."""
 
     async def body() -> None:
-        chosen = options(write(tmp_path, document(held=True)), ready_after=1.2, probe=ProbeKind.TCP)
+        chosen = options(write(tmp_path, document(held=True)), ready_after=0.8, probe=ProbeKind.TCP)
         async with run(chosen) as up:
             assert (await up.client.get("/echo")).status_code == 200
             assert up.local.agent is not None
             await up.local.agent.wait_ready()
             report = as_json(up.local, None)
             assert report["early_requests"] == 1
-            assert 0.5 < report["early_seconds"] < 5
+            assert 0.3 < report["early_seconds"] < 5
             assert report["summary"].startswith("EARLY: the gate was open ")
 
     asyncio.run(body())
@@ -304,3 +310,150 @@ def test_output_without_line_ends_is_bounded(tmp_path: Path) -> None:
             assert max(map(len, up.local.instance.processes["server"].tail)) <= 2 * process.LINE_BYTES
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize("gating", list(Gating))
+def test_sidecars_probe_counts_only_under_all(tmp_path: Path, gating: Gating) -> None:
+    """While the sidecar's own probe is pending, the gate is open under `ingress`, and closed under `all`."""
+    content = document()
+    content["spec"]["template"]["spec"]["containers"][1]["startupProbe"] = probe("/startup")
+
+    async def body() -> None:
+        async with run(options(write(tmp_path, content), ready_after=60, gating=gating)) as up:
+            passed = up.local.journal.events
+            await until(lambda: any(e.kind is Kind.STARTUP_PASSED and "server" in e.text for e in passed))
+            if gating is Gating.INGRESS:
+                await up.local.gate.wait_open()
+            assert (up.local.gate.opened_at is None) == (gating is Gating.ALL)
+            await until(lambda: up.local.agent is not None and up.local.agent.latest is not None)
+            assert (up.local.gate.opened_at is None) == (gating is Gating.ALL)
+            await up.tell_agent("now")
+            await up.local.gate.wait_open()
+
+    asyncio.run(body())
+
+
+def test_half_an_upload_never_reaches_the_container(tmp_path: Path) -> None:
+    """When a client hangs up in the middle of its body, nothing of it is forwarded."""
+
+    async def body() -> None:
+        async with run(options(write(tmp_path, document()))) as up:
+            await up.local.gate.wait_open()
+            _, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(up.local.url).port)
+            writer.write(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf")
+            await writer.drain()
+            await until(lambda: up.local.front.waiting == 1)
+            writer.close()
+            await writer.wait_closed()
+            await until(lambda: up.local.front.log[0].finished_at is not None)
+            assert up.local.front.log[0].forwarded_at is None
+            assert "/echo" not in (await up.server("/count")).json()["seen"]
+
+    asyncio.run(body())
+
+
+def test_path_goes_as_it_came(tmp_path: Path) -> None:
+    """The front does not tidy a path: dots, doubled slashes and escapes arrive as they were sent."""
+
+    async def body() -> None:
+        async with run(options(write(tmp_path, document()))) as up:
+            await up.local.gate.wait_open()
+            target = b"/a/../b//%41/./echo?x=..%2e"
+            request = httpx.Request("GET", up.local.url, extensions={"target": target})
+            assert (await up.client.send(request)).json()["path"] == target.decode()
+
+    asyncio.run(body())
+
+
+def test_queued_request_is_refused_when_readiness_is_lost(tmp_path: Path) -> None:
+    """A request that waited for a slot gets 503 when the instance has become unready meanwhile."""
+
+    async def body() -> None:
+        async with run(options(write(tmp_path, document(containerConcurrency=1)))) as up:
+            held = asyncio.create_task(up.client.get("/held"))
+            await until(lambda: up.local.front.in_flight == 1)
+            queued = asyncio.create_task(up.client.get("/echo"))
+            await until(lambda: up.local.front.waiting == 1)
+            await up.tell_agent("unready")
+            await until(lambda: not up.local.gate.ready)
+            await up.server("/release", "POST")
+            assert (await held).status_code == 200
+            assert (await queued).status_code == 503
+            assert "/echo" not in (await up.server("/count")).json()["seen"]
+
+    asyncio.run(body())
+
+
+def test_request_to_a_dead_port_was_not_forwarded(tmp_path: Path) -> None:
+    """A request counts as forwarded only once the container is connected."""
+    content = document()
+    content["spec"]["template"]["spec"]["containers"][0]["startupProbe"] = opens(9090)
+
+    async def body() -> None:
+        mute = f"{sys.executable} -c 'import time; time.sleep(30)'"
+        async with run(options(write(tmp_path, content), server=mute)) as up:
+            assert (await up.client.get("/echo")).status_code == 503
+            assert [record.forwarded_at for record in up.local.front.log] == [None]
+
+    asyncio.run(body())
+
+
+def test_grandchildren_end_too(tmp_path: Path) -> None:
+    """What a container's first process leaves behind at SIGTERM, as a model's runner, is killed with it."""
+    os.mkfifo(fifo := tmp_path / "held")
+    child = f"held = open({str(fifo)!r}, 'w'); import time; time.sleep(60)"
+    words = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}]); p.wait()"
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    start = time.monotonic()
+
+    async def body() -> None:
+        async with run(options(write(tmp_path, document()), server=shlex.join([sys.executable, "-c", words]))):
+            await until(lambda: _is_held(reader))
+
+    try:
+        asyncio.run(body())
+        assert not _is_held(reader)
+        assert time.monotonic() - start < instance.STOP_SECONDS
+    finally:
+        os.close(reader)
+
+
+def test_end_of_a_container_shows_behind_its_children(tmp_path: Path) -> None:
+    """A container whose first process is gone has ended, though a child of it still holds its output open."""
+    child = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
+
+    async def body() -> None:
+        async with run(options(write(tmp_path, document()), server=shlex.join([sys.executable, "-c", child]))):
+            await asyncio.Event().wait()
+
+    with pytest.raises(InstanceError, match="'server' exited with status 0"):
+        asyncio.run(body())
+
+
+def _is_held(fifo: int) -> bool:
+    """Say whether a living process has a pipe open to write: a zombie has not."""
+    try:
+        return os.read(fifo, 1) != b""
+    except BlockingIOError:
+        return True
+
+
+def test_failed_liveness_kills_who_is_deaf_to_sigterm(tmp_path: Path) -> None:
+    """A failed liveness probe is SIGKILL at once: no container is waited for."""
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    content = document()
+    content["spec"]["template"]["spec"]["containers"][0]["startupProbe"] = opens(9090)
+    journals: list[Journal] = []
+
+    async def body() -> None:
+        async with run(options(write(tmp_path, content), server=shlex.join([sys.executable, "-c", deaf]))) as up:
+            journals.append(up.local.journal)
+            await up.local.gate.wait_open()
+            await up.tell_agent("dead")
+            await asyncio.Event().wait()
+
+    start = time.monotonic()
+    with pytest.raises(InstanceError, match="its liveness probe"):
+        asyncio.run(body())
+    assert journals[0].at(Kind.KILLED) is not None
+    assert time.monotonic() - start < instance.STOP_SECONDS

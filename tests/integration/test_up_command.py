@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -9,16 +10,23 @@ import shlex
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from tests.integration.up_service import command, document, is_alive, probe, write
+from tests.servers import NO_TLS, free_port, wait_until
+
+from ops.__main__ import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+F_GETPIPE_SZ = 1032
+"""Linux's fcntl for a pipe's capacity; Python's own name for it exists on Linux alone."""
 SERVICE = Path(__file__).parents[2] / "service.yaml"
 LIMIT_SECONDS = 20.0
 """The most that a started command may take to say or do what a test waits for."""
@@ -32,9 +40,12 @@ STUBBORN = (
 class Command:
     """`ops up` as a process of its own."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, output: int = subprocess.PIPE, **environ: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ops", "up", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "ops", "up", *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environ},
         )
         self.output = ""
 
@@ -120,6 +131,102 @@ def test_reader_that_leaves_stops_everything(tmp_path: Path, started: list[Comma
     assert not [pid for pid in containers if is_alive(pid)]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the containers")
+def test_closed_terminal_stops_everything(tmp_path: Path, started: list[Command]) -> None:
+    """When the terminal goes away (writing is EIO) the run stops in order, and leaves no process."""
+    outside, inside = os.openpty()
+    started.append(up := Command(*arguments(tmp_path, f"--port={(port := free_port())}"), output=inside))
+    os.close(inside)
+    shown = b""
+    while b"curl " not in shown:
+        assert select.select([outside], [], [], LIMIT_SECONDS)[0], shown
+        shown += os.read(outside, 65536)
+    containers = up.children()
+    os.close(outside)
+    httpx.get(f"http://127.0.0.1:{port}/echo", timeout=LIMIT_SECONDS, verify=NO_TLS)  # the container prints a line
+    assert up.process.wait(LIMIT_SECONDS) == 0
+    assert not [pid for pid in containers if is_alive(pid)]
+
+
+def test_full_disk_ends_with_the_reason_of_the_run(tmp_path: Path, started: list[Command]) -> None:
+    """Output that cannot be written is no traceback: the run ends, and so do its containers."""
+    with Path("/dev/full").open("wb") as full:
+        started.append(up := Command(*arguments(tmp_path), output=full.fileno()))
+    assert up.process.wait(LIMIT_SECONDS) == 0
+
+
+def test_poor_encoding_is_no_fault(tmp_path: Path, started: list[Command]) -> None:
+    """A terminal that cannot show a character gets a question mark, not the end of the run."""
+    started.append(up := Command(*arguments(tmp_path), PYTHONIOENCODING="ascii"))
+    up.until("curl ")
+    up.process.send_signal(signal.SIGTERM)
+    assert up.end() == 0
+
+
+def test_reader_that_stands_still_stops_nothing(tmp_path: Path, started: list[Command]) -> None:
+    """While nobody reads the full output, requests are answered, and Ctrl-C still ends the run in time."""
+    started.append(up := Command(*arguments(tmp_path, f"--port={(port := free_port())}")))
+    up.until("curl ")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_SECONDS, verify=NO_TLS) as client:
+        client.post("/chatter").raise_for_status()
+        assert up.process.stdout is not None
+        pipe = up.process.stdout.fileno()
+        wait_until(lambda: _unread(pipe) > 0.75 * fcntl.fcntl(pipe, F_GETPIPE_SZ), LIMIT_SECONDS, "a full pipe")
+        assert [client.get("/echo").status_code for _ in range(20)] == [200] * 20
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(LIMIT_SECONDS) == 0
+
+
+def _unread(pipe: int) -> int:
+    """Return how many bytes wait in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the containers")
+def test_signal_while_stopping_hides_no_failure(tmp_path: Path, started: list[Command]) -> None:
+    """A signal while a failed run is being stopped only hurries: no container is left, status and reason stay."""
+    report = tmp_path / "report.json"
+    deaf = f"{sys.executable} -c {shlex.quote(STUBBORN)}"
+    file = write(tmp_path, document())
+    fakes = [f"--process=server={command('server')}", f"--process=agent={deaf}", "--free-ports"]
+    started.append(
+        up := Command(str(file), f"--port={(port := free_port())}", "--probe=tcp", f"--report={report}", *fakes)
+    )
+    up.until("deaf")
+    up.until("the ingress is open")
+    containers = up.children()
+    httpx.get(f"http://127.0.0.1:{port}/die", timeout=LIMIT_SECONDS, verify=NO_TLS)
+    up.until(" s  stopping")
+    up.process.send_signal(signal.SIGTERM)
+    assert up.end(within=5) == 1
+    assert "'server' exited with status 3" in up.output
+    assert "'server' exited with status 3" in json.loads(report.read_text())["failure"]
+    assert not [pid for pid in containers if is_alive(pid)]
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("--port=70000", "expected a port from 0 to 65535, found '70000'"),
+        ("--timeout=5", "--timeout bounds a run of --once"),
+        ("--report=/", "--report /: Is a directory"),
+        ("--process=nobody=true", "no container is called 'nobody'; there are server, agent"),
+    ],
+)
+def test_bad_option_is_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], option: str, complaint: str
+) -> None:
+    """An option that cannot be meant ends the command with status 2 and a sentence, before anything starts."""
+    try:
+        status = main(["up", *arguments(tmp_path), option])
+    except SystemExit as error:  # argparse's own
+        status = int(error.code or 0)
+    assert status == 2
+    captured = capfd.readouterr()
+    assert complaint in captured.out + captured.err
+    assert "Traceback" not in captured.out + captured.err
+
+
 def test_failure_is_the_exit_status_and_in_the_report(tmp_path: Path, started: list[Command]) -> None:
     """A failing instance ends the command with status 1; output and report say why."""
     report = tmp_path / "report.json"
@@ -134,9 +241,9 @@ def test_once_is_bounded(tmp_path: Path, started: list[Command]) -> None:
     """With --once a start that takes too long ends with status 1, and what the agent said last."""
     file = write(tmp_path, document(held=True))
     late = [f"--process=server={command('server')}", f"--process=agent={command('agent', '60')}"]
-    started.append(up := Command(str(file), "--port=0", "--free-ports", "--once", "--timeout=1.5", *late))
+    started.append(up := Command(str(file), "--port=0", "--free-ports", "--once", "--timeout=0.9", *late))
     assert up.end() == 1
-    assert "not done within 1.5 s (--timeout); the agent said LOADING: the model is being loaded" in up.output
+    assert "not done within 0.9 s (--timeout); the agent said LOADING: the model is being loaded" in up.output
 
 
 def test_unknown_image_is_explained(tmp_path: Path, started: list[Command]) -> None:
@@ -160,14 +267,27 @@ def test_probe_is_named_in_the_plain_display(tmp_path: Path, started: list[Comma
         assert f" s  {step}" in up.output
 
 
-def test_once_answers_both_ways(tmp_path: Path, started: list[Command]) -> None:
-    """The deployed file, the real agent and a real model on the stand-in: two answers, the waterfall, status 0."""
+@pytest.mark.parametrize("gating", ["all", "ingress"])
+def test_once_answers_both_ways(tmp_path: Path, started: list[Command], gating: str) -> None:
+    """Under both gatings the first chat, sent at once, is held, and none reaches the real server before READY."""
     report = tmp_path / "report.json"
-    options = ["--once", "--standin", "--port=0", "--free-ports", "--gating=ingress", f"--report={report}"]
+    options = ["--once", "--standin", "--port=0", "--free-ports", f"--gating={gating}", f"--report={report}"]
     started.append(up := Command(str(SERVICE), *options))
     assert up.end(MODEL_SECONDS) == 0, up.output
     for shown in ("ollama client, POST /api/chat", "OpenAI wire format", "Paris", "cold start", "gap closed: "):
         assert shown in up.output
+    assert "1 request was held until the gate opened, none reached the container before READY" in up.output
     content = json.loads(report.read_text())
-    assert (content["early_requests"], content["early_seconds"]) == (0, 0)
+    assert (content["early_requests"], content["early_seconds"], content["held_requests"]) == (0, 0, 1)
+    assert content["first_answer_seconds"] > content["agent_ready_seconds"]
     assert [request["status"] for request in content["requests"]] == [200, 200]
+
+
+def test_once_with_a_tcp_probe_gets_in_early(tmp_path: Path, started: list[Command]) -> None:
+    """With Cloud Run's default probe the same first chat reaches the real server before READY, and that is said."""
+    report = tmp_path / "report.json"
+    options = ["--once", "--standin", "--port=0", "--free-ports", "--probe=tcp", f"--report={report}"]
+    started.append(up := Command(str(SERVICE), *options))
+    assert up.end(MODEL_SECONDS) == 0, up.output
+    assert "; 1 request got in before the model was ready" in up.output
+    assert json.loads(report.read_text())["early_seconds"] > 0

@@ -65,6 +65,7 @@ class Agent(Handler):
     ready_at = started_at
     alive = True
     ready = True
+    told = threading.Event()
 
     @property
     def is_ready(self) -> bool:
@@ -73,7 +74,7 @@ class Agent(Handler):
 
     def get_startup(self) -> None:
         """Hold the probe until ready, as the agent does."""
-        time.sleep(max(0.0, min(Agent.ready_at - time.time(), LONGEST_SECONDS)))
+        Agent.told.wait(max(0.0, min(Agent.ready_at - time.time(), LONGEST_SECONDS)))
         self.answer(200, {"state": "READY"})
 
     def get_refuse(self) -> None:
@@ -105,6 +106,12 @@ class Agent(Handler):
             "waterfall": {"phases": phases, "gap_seconds": 0.3, "load_bytes_per_second": 1.8e8},
         }
         self.answer(200, body)
+
+    def post_now(self) -> None:
+        """Be ready at once, whatever was said at the start."""
+        Agent.ready_at = min(Agent.ready_at, time.time())
+        Agent.told.set()
+        self.answer(200, {})
 
     def post_unready(self) -> None:
         """Lose readiness."""
@@ -190,6 +197,16 @@ class Server(Handler):
         self._start_chunks()
         self.chunk(b"half\n")
         self.close_connection = True
+
+    def post_chatter(self) -> None:
+        """Print without end from now on."""
+        threading.Thread(target=self._chatter, daemon=True).start()
+        self.answer(200, {})
+
+    def _chatter(self) -> None:
+        end = time.monotonic() + LONGEST_SECONDS
+        while time.monotonic() < end:
+            print("on and on" * 100, flush=True)  # noqa: T201 — the container's output
 
     def get_die(self) -> None:
         """End the container."""

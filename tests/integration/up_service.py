@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,13 +109,13 @@ class Run:
 async def run(options: Options, screen: Screen | None = None) -> AsyncIterator[Run]:
     """Run the service within the time limit; afterwards no process may be left."""
     shown = io.StringIO()
-    screen = screen or Screen(Console(file=shown, width=200), logs=True)
     plan = make_plan(read_service(options.file), options, os.environ)
     started: Run | None = None
     try:
         async with (
             asyncio.timeout(LIMIT_SECONDS),
-            running(plan, options, screen) as local,
+            _screen(shown) as own,
+            running(plan, options, screen or own) as local,
             httpx.AsyncClient(base_url=local.url, trust_env=False, timeout=LIMIT_SECONDS) as client,
         ):
             started = Run(local, client, shown)
@@ -124,10 +125,18 @@ async def run(options: Options, screen: Screen | None = None) -> AsyncIterator[R
         assert not [pid for pid in started.pids() if is_alive(pid)]
 
 
-def is_alive(pid: int) -> bool:
-    """Say whether a process group still has a member."""
+@contextlib.asynccontextmanager
+async def _screen(shown: io.StringIO) -> AsyncIterator[Screen]:
+    with Screen(Console(file=shown, width=200), logs=True) as screen:
+        yield screen
+
+
+def is_alive(group: int) -> bool:
+    """Say whether a process group still has a member; who waits only to be collected by init is none."""
     try:
-        os.killpg(pid, 0)
+        os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    return True
+    listed = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, timeout=10, check=True)
+    members = [line.split() for line in listed.stdout.splitlines()]
+    return any(int(pgid) == group and not state.startswith("Z") for pgid, state in members)

@@ -68,12 +68,16 @@ class AbruptServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Break every connection, see every request end, and let the application clean up."""
+        # asyncio forgets a connection that was accepted just before its server is closed: no new ones first,
+        # then the turns that the last ones need to reach the server's list.
+        for listener in sockets or []:
+            asyncio.get_running_loop().remove_reader(listener)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
         for listener in sockets or []:
             listener.close()
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         tasks = set(self.server_state.tasks)
