@@ -34,7 +34,7 @@ lint: $(VENV)/test.stamp ## ruff and mypy
 	$(BIN)/mypy
 
 fmt: $(VENV)/test.stamp ## format the code in place
-	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+	@$(BIN)/ruff check --fix . ; status=$$? ; $(BIN)/ruff format . && exit $$status
 
 bench: $(VENV)/run.stamp ## what we claim, measured on this machine
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -45,12 +45,11 @@ lock: ## re-resolve the hash-locked requirements (needs uv)
 	uv pip compile --quiet --upgrade $(LOCK) -c ops/requirements.txt tests/requirements.in -o tests/requirements.txt
 	uv pip compile --quiet $(LOCK) --no-deps ops/model-requirements.in -o ops/model-requirements.txt
 
-
-
 clean: ## remove the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* .hypothesis
 
 $(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is older than 3.11: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
 # The model package declares dependencies that only its own command-line tool needs: --no-deps.

@@ -6,6 +6,7 @@ import copy
 import importlib.util
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def strict(schema: dict[str, Any]) -> dict[str, Any]:
     """Turn one discovery schema into a strict JSON Schema."""
     if "$ref" in schema:
         return {"$ref": f"#/$defs/{schema['$ref']}"}
-    result: dict[str, Any] = {"type": schema["type"]} if schema.get("type") != "any" else {}
+    result: dict[str, Any] = {"description": schema.get("description", "")}
+    if schema.get("type") != "any":
+        result["type"] = schema["type"]
     if "enum" in schema:
         result["enum"] = schema["enum"]
     if "items" in schema:
@@ -262,8 +265,35 @@ def test_nothing_is_pulled_at_start(document: dict[str, Any], ollama: dict[str, 
     assert (ollama["OLLAMA_NO_CLOUD"], ollama["OLLAMA_NOPRUNE"]) == ("1", "1")
 
 
-def test_every_value_has_its_reason() -> None:
-    """No environment variable of Ollama and the agent stands without a comment above its group."""
+def test_every_variable_has_its_reason() -> None:
+    """No environment variable of either container stands without a comment above it."""
     lines = FILE.read_text().splitlines()
-    names = [index for index, line in enumerate(lines) if line.strip().startswith("- name: OLLAMA_")]
-    assert [lines[index] for index in names if not lines[index - 1].strip().startswith("#")] == []
+    variables = [i for i, line in enumerate(lines) if re.match(r" {12}- name: [A-Z_]+$", line)]
+    assert len(variables) == sum(len(container.env) for container in read_service(FILE).containers)
+    assert [lines[index] for index in variables if not lines[index - 1].strip().startswith("#")] == []
+
+
+def test_annotations_exist_and_stand_where_they_count(document: dict[str, Any]) -> None:
+    """Each annotation is one that the Admin API lists, for the resource (service or revision) that carries it."""
+    text = api_schema()["$defs"]["ObjectMeta"]["properties"]["annotations"]["description"]
+    listed = dict(re.findall(r"\* `([\w./-]+)`: ([\w, ]+)", text))
+    assert "autoscaling.knative.dev/maxScale" in listed
+    places = {"Service": document["metadata"], "Revision": document["spec"]["template"]["metadata"]}
+    for place, metadata in places.items():
+        for name in metadata["annotations"]:
+            assert place in listed[name] or listed[name].strip() == "All resources", f"{name} on the {place}"
+
+
+def test_price_is_that_of_the_limits(document: dict[str, Any]) -> None:
+    """The idle price in the file's comment is the one of these limits, at the list prices it names."""
+    text = " ".join(FILE.read_text().replace("#", "").split())
+    each = limits(document)
+    cpu, memory = sum(int(limit["cpu"]) for limit in each), math.fsum(gib(limit["memory"]) for limit in each)
+    gpu, per_cpu, per_gib, total = map(
+        float,
+        re.findall(rf"L4 ([\d.]+) \+ {cpu} CPU x ([\d.]+) \+ {memory:g} GiB x ([\d.]+) = \$([\d.]+) per second", text)[
+            0
+        ],
+    )
+    assert total == pytest.approx(gpu + cpu * per_cpu + memory * per_gib, abs=1e-7)
+    assert f"about ${total * 86400:.0f} a day" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from ops.up import headers
 from ops.up.front import IngressFront
 from ops.up.gate import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 def ask(path: str, gate: Gate, method: str = "GET", content: bytes = b"") -> httpx.Response:
@@ -56,7 +60,7 @@ def test_request_is_not_held_for_ever() -> None:
 
 def test_too_large_request_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body above Cloud Run's limit gets 413."""
-    monkeypatch.setattr("ops.up.front.REQUEST_BYTES", 3)
+    monkeypatch.setattr("ops.up.exchange.REQUEST_BYTES", 3)
     assert ask("/", opened(), "POST", b"four").status_code == 413
 
 
@@ -64,6 +68,46 @@ def test_full_queue_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """When too many requests wait, the next one gets 503 at once."""
     monkeypatch.setattr("ops.up.front.QUEUE_LIMIT", 0)
     assert "too many requests wait" in ask("/", Gate()).text
+
+
+def test_slow_upload_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that does not come gets 408, and its place in the queue is free again."""
+    monkeypatch.setattr("ops.up.front.UPLOAD_SECONDS", 0.01)
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.Event().wait()
+
+    async def body() -> None:
+        front = IngressFront("http://127.0.0.1:1", opened(), concurrency=1, timeout_seconds=1)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(front), base_url="http://front") as client:
+            assert (await client.post("/", content=endless())).status_code == 408
+        assert front.waiting == 0
+        await front.close()
+
+    asyncio.run(body())
+
+
+def test_full_queue_refuses_before_the_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When too many requests wait, the next one's body is not even read."""
+    monkeypatch.setattr("ops.up.front.QUEUE_LIMIT", 0)
+    monkeypatch.setattr("ops.up.exchange.REQUEST_BYTES", 3)
+    assert ask("/", Gate(), "POST", b"four").status_code == 503
+
+
+def test_requests_are_counted_beyond_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log keeps the first requests only; the count goes on."""
+    monkeypatch.setattr("ops.up.front.LOG_LIMIT", 1)
+
+    async def body() -> None:
+        front = IngressFront("http://127.0.0.1:1", Gate(), concurrency=1, timeout_seconds=1)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(front), base_url="http://front") as client:
+            for _ in range(3):
+                await client.get("/healthz")
+        assert (len(front.log), front.asked) == (1, 3)
+        await front.close()
+
+    asyncio.run(body())
 
 
 def test_hop_by_hop_fields_are_dropped_both_ways() -> None:

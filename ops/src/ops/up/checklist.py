@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 
 STARTED, OPEN = "container started", "gate open"
 STEPS = (STARTED, *LABELS.values(), OPEN)
+SILENT_SECONDS = 3.0
+"""A status older than this is told as such: three looks of a watched agent went without an answer."""
 
 
 @dataclass(slots=True)
 class Checklist:
-    """The steps reached so far; `started_at` is the wall clock of the first container's start."""
+    """The steps reached so far; `started_at` is the wall clock of the first container's start.
+
+    It is drawn in another thread than it is told of steps in: `_reached` is replaced, never changed.
+    """
 
     started_at: float = 0.0
     local: LocalRun | None = None
@@ -39,23 +44,27 @@ class Checklist:
         """Take in what the platform did."""
         if event.kind is Kind.CONTAINER_STARTED:
             self.started_at = self.started_at or event.at
-            self._reached[STARTED] = event.at
+            self._reach(STARTED, event.at)
         if event.kind is Kind.GATE_OPEN:
-            self._reached[OPEN] = event.at
+            self._reach(OPEN, event.at)
 
     def status(self, status: AgentStatus) -> list[Phase]:
         """Take in what the agent reports; returns the phases that are new."""
         self._latest = status
         new = [phase for phase in status.phases if LABELS.get(phase.name, phase.name) not in self._reached]
         for phase in new:
-            self._reached[LABELS.get(phase.name, phase.name)] = status.started_at + phase.at_seconds
+            self._reach(LABELS.get(phase.name, phase.name), status.started_at + phase.at_seconds)
         return new
+
+    def _reach(self, step: str, at: float) -> None:
+        self._reached = {**self._reached, step: at}
 
     def __rich__(self) -> RenderableType:
         """Draw: the steps while starting, one line while serving."""
         return self._serving() if {LABELS["ready"], OPEN} <= self._reached.keys() else self._starting()
 
     def _starting(self) -> RenderableType:
+        reached = self._reached
         grid = Table.grid(padding=(0, 2))
         grid.add_column(width=1)
         grid.add_column(min_width=18)
@@ -63,8 +72,8 @@ class Checklist:
         grid.add_column(overflow="ellipsis", no_wrap=True)
         going_on = True
         for step in STEPS:
-            if step in self._reached:
-                grid.add_row(Text("✔", "green"), step, f"{self._reached[step] - self.started_at:.3f} s", "")
+            if step in reached:
+                grid.add_row(Text("✔", "green"), step, f"{reached[step] - self.started_at:.3f} s", "")
             elif going_on:
                 grid.add_row(self._spinner, Text(step, "bold"), self._elapsed(), Text(self._detail(), "dim"))
                 going_on = False
@@ -80,12 +89,22 @@ class Checklist:
         if self._latest is None:
             return ""
         size = self._latest.size_bytes
-        return f"{self._latest.state}: {self._latest.reason}" + (f" ({size / 1e6:.0f} MB)" if size else "")
+        loaded = f" ({size / 1e6:.0f} MB)" if size else ""
+        return f"{self._latest.state}: {self._latest.reason}{loaded}{self._silence()}"
+
+    def _silence(self) -> str:
+        seconds = time.time() - self._latest.received_at if self._latest else 0.0
+        return f" · agent silent for {seconds:.0f} s" if seconds > SILENT_SECONDS else ""
 
     def _serving(self) -> RenderableType:
+        """Say first what a client meets: a front that refuses is not READY, whatever the agent said last."""
+        refuses = self.local is not None and not self.local.gate.ready
         state = self._latest.state if self._latest else "?"
-        style = "bold green" if state == "READY" else "bold red"
-        return Text.assemble(("● ", style), (state, style), " · ", self._requests(), " · Ctrl-C stops")
+        shown = f"NOT READY: requests get 503 (agent: {state})" if refuses else state
+        style = "bold green" if shown == "READY" and not self._silence() else "bold red"
+        return Text.assemble(
+            ("● ", style), (shown + self._silence(), style), " · ", self._requests(), " · Ctrl-C stops"
+        )
 
     def _requests(self) -> Text:
         if self.local is None:
@@ -93,5 +112,5 @@ class Checklist:
         front = self.local.front
         waiting = f" · {front.waiting} waiting" if front.waiting else ""
         in_flight = f"{front.in_flight}/{front.concurrency} in flight{waiting}"
-        so_far = f"{len(front.log)} request{'' if len(front.log) == 1 else 's'} so far"
+        so_far = f"{front.asked} request{'' if front.asked == 1 else 's'} so far"
         return Text(f"{self.local.url} · {in_flight} · {so_far}", "dim")

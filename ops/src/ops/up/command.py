@@ -14,7 +14,8 @@ from ops.up.errors import InstanceError, LaunchError, UpError
 from ops.up.local_run import running
 from ops.up.manifest import read_service
 from ops.up.plan import make_plan
-from ops.up.screen import OutputConsole, Screen
+from ops.up.printer import standard_output
+from ops.up.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,33 +27,37 @@ if TYPE_CHECKING:
     from ops.up.plan import Plan
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PLAIN_WIDTH = 120
-"""Columns where the output is no terminal, such as a log of a build."""
+ONCE_SECONDS = 300.0
+"""The most that --once may take, where --timeout does not say otherwise."""
 INTERRUPTED = 130
 """A shell's status for a program that SIGINT ended."""
 
 
 def run(options: Options, console: Console | None = None) -> int:
     """Run `ops up`; returns the exit status: 0 well, 1 failed, 2 not started, 130 interrupted."""
-    screen = Screen(console or _console(), logs=options.logs)
-    try:
-        _check_report(options)
-        with _interruptible():
-            plan = make_plan(read_service(options.file), options, os.environ)
-        screen.plan(plan, options)
-        with screen:
+    with Screen(console or standard_output(), logs=options.logs) as screen:
+        try:
+            _check(options)
+            with _interruptible():
+                plan = make_plan(read_service(options.file), options, os.environ)
+            screen.plan(plan, options)
             return asyncio.run(_Run(plan, options, screen).main())
-    except UpError as error:
-        screen.failure(str(error))
-        return error.exit_status
-    except KeyboardInterrupt:
-        return INTERRUPTED  # while the model store was being prepared
+        except UpError as error:
+            screen.failure(str(error))
+            return error.exit_status
+        except KeyboardInterrupt:
+            return INTERRUPTED  # while the model store was being prepared
 
 
-def _check_report(options: Options) -> None:
-    """Complain about the report's place before the run, not after it."""
-    if options.report and not options.report.absolute().parent.is_dir():
-        raise LaunchError(f"--report {options.report}: its directory does not exist; create it, or choose another")
+def _check(options: Options) -> None:
+    """Complain before the run, not after it."""
+    if options.timeout_seconds is not None and not options.once:
+        raise LaunchError("--timeout bounds a run of --once: add --once, or leave --timeout out")
+    if options.report:
+        try:
+            options.report.open("a").close()
+        except OSError as error:
+            raise LaunchError(f"--report {options.report}: {error.strerror}; choose another file") from error
 
 
 @contextlib.contextmanager
@@ -64,11 +69,6 @@ def _interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _console() -> Console:
-    console = OutputConsole(highlight=False)
-    return console if console.is_terminal else OutputConsole(highlight=False, width=PLAIN_WIDTH)
 
 
 class _Run:
@@ -84,26 +84,32 @@ class _Run:
 
     async def main(self) -> int:
         """Run until stopped, or once; returns the exit status."""
-        task = asyncio.current_task()
-        assert task is not None, "asyncio.run made one"  # noqa: S101 — for the type checker
-        for number in SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number, task)
-        failure: str | None = None
+        self._listen()
         try:
             await self._run()
+            status = 0
         except UpError as error:
-            failure = str(error)
+            self._write_report(str(error))
             raise
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-            return INTERRUPTED if self._hurried or self._options.once else 0
+            status = INTERRUPTED if self._hurried or self._options.once else 0
         finally:
-            self._write_report(failure)
-        return 0
+            self._screen.when_gone(lambda: None)  # the loop ends, and with it what could be stopped
+        self._write_report(None)
+        return status
+
+    def _listen(self) -> None:
+        """Stop this task at a signal, and when nobody can see the output any more, as at a closed terminal."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None, "asyncio.run made one"  # noqa: S101 — for the type checker
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._on_signal, number, task)
+        self._screen.when_gone(lambda: loop.call_soon_threadsafe(self._on_signal, signal.SIGHUP, task))
 
     async def _run(self) -> None:
-        seconds = self._options.timeout_seconds if self._options.once else None
+        seconds = (self._options.timeout_seconds or ONCE_SECONDS) if self._options.once else None
         try:
             async with asyncio.timeout(seconds), running(self._plan, self._options, self._screen) as local:
                 self._local = local
@@ -123,12 +129,11 @@ class _Run:
         await asyncio.Event().wait()
 
     async def _once(self, local: LocalRun) -> None:
-        """Chat both ways as soon as the gate is open, then show what the start was like."""
+        """Chat both ways, the first time at once, so that the gate must hold it; then show what the start was like."""
         model = self._plan.model
         if model is None:
             raise UpError("--once needs a model: no container has PROBE_AGENT_MODEL; name one with --model")
         timeout = self._plan.service.timeout_seconds
-        await local.gate.wait_open()
         chats = [await chat(local.url, model, timeout) for chat in (once.chat_ollama, once.chat_openai)]
         status = await local.agent.wait_ready() if local.agent else None
         for chat in chats:
@@ -148,6 +153,11 @@ class _Run:
         return f"the agent said {status.state}: {status.reason}" if status else "the agent said nothing"
 
     def _write_report(self, failure: str | None) -> None:
-        if self._options.report and self._local:
-            content = json.dumps(report.as_json(self._local, failure), indent=2)
+        if not (self._options.report and self._local):
+            return
+        content = json.dumps(report.as_json(self._local, failure), indent=2)
+        try:
             self._options.report.write_text(content + "\n", encoding="utf-8")
+        except OSError as error:
+            ended = failure or "the run ended well"
+            raise UpError(f"{ended}; but --report {self._options.report} was not written: {error.strerror}") from error

@@ -56,7 +56,7 @@ class Instance:
         except ExceptionGroup as failures:
             raise first_of(failures) from None
         finally:
-            await self._stop()
+            await self._stopped()
 
     def hurry(self) -> None:
         """Do not wait for containers to end: kill them now."""
@@ -112,31 +112,39 @@ class Instance:
             kind = Kind.READY_AGAIN if ready else Kind.NOT_READY
             self._journal.note(kind, f"{container.name} ({container.readiness}: {answer})")
 
+    async def _stopped(self) -> None:
+        """Stop, whatever happens meanwhile: who is cancelled here is in a hurry, and gets no process left behind."""
+        stopping = asyncio.create_task(self._stop())
+        while not stopping.done():
+            try:
+                await asyncio.wait({stopping})
+            except asyncio.CancelledError:
+                self.hurry()
+        stopping.result()
+
     async def _stop(self) -> None:
-        """End all containers at once; nothing that goes wrong here may leave a process behind."""
-        try:
-            self._journal.note(Kind.STOPPING)
-        finally:
-            async with asyncio.TaskGroup() as group:
-                for process in self.processes.values():
-                    if process.pid:
-                        group.create_task(self._end(process))
-            await self._prober.close()
+        """End all containers at once; what goes wrong with one does not keep the others."""
+        self._journal.note(Kind.STOPPING)
+        started = [process for process in self.processes.values() if process.pid]
+        outcomes = await asyncio.gather(*map(self._end, started), self._prober.close(), return_exceptions=True)
+        for error in filter(None, outcomes):
+            raise error
 
     async def _end(self, process: ContainerProcess) -> None:
         """SIGTERM, and after 10 s, or at once in a hurry, SIGKILL to what is left of the container."""
-        if not self._hurry.is_set():
-            process.terminate()
         ended = asyncio.create_task(process.wait())
         hurry = asyncio.create_task(self._hurry.wait())
-        await asyncio.wait({ended, hurry}, timeout=STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        killed = not ended.done()
-        process.kill()
-        await process.close()
-        await ended
-        hurry.cancel()
-        if killed:
-            self._journal.note(Kind.KILLED, f"{process.name}, which had not ended")
+        try:
+            if not self._hurry.is_set():
+                process.terminate()
+            await asyncio.wait({ended, hurry}, timeout=STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                self._journal.note(Kind.KILLED, f"{process.name}, which had not ended")
+        finally:
+            process.kill()
+            hurry.cancel()
+            await process.close()
+            await ended
 
 
 def first_of(failures: ExceptionGroup[Exception]) -> Exception:

@@ -124,8 +124,10 @@ def _service(top: Node) -> Service:
     containers = tuple(_container(node, i, dependencies) for i, node in enumerate(spec["containers"]))
     if not containers:
         raise spec["containers"].fail("expected at least one container, found none")
+    _check_names(spec["containers"], containers)
     _check_ports(spec["containers"], containers)
-    _check_dependencies(template["metadata"]["annotations"], dependencies, containers)
+    probed = {c.name for c, node in zip(containers, spec["containers"], strict=True) if node["startupProbe"]}
+    _check_dependencies(template["metadata"]["annotations"][DEPENDENCIES_ANNOTATION], dependencies, containers, probed)
     return Service(
         name=top["metadata"]["name"].text(),
         containers=containers,
@@ -166,7 +168,7 @@ def _probe(node: Node, container_port: int | None) -> Probe | None:
     if node["httpGet"]:
         get = node["httpGet"]
         headers = tuple((h["name"].text(), h["value"].text("")) for h in get["httpHeaders"])
-        action: HttpGet | TcpSocket = HttpGet(get["path"].text("/"), _port(get, container_port), headers)
+        action: HttpGet | TcpSocket = HttpGet(_path(get["path"]), _port(get, container_port), headers)
     elif node["tcpSocket"]:
         action = TcpSocket(_port(node["tcpSocket"], container_port))
     else:
@@ -178,6 +180,12 @@ def _probe(node: Node, container_port: int | None) -> Probe | None:
         timeout_seconds=node["timeoutSeconds"].number(1, low=1, high=3600),
         failure_threshold=node["failureThreshold"].number(3, low=1, high=3600),
     )
+
+
+def _path(node: Node) -> str:
+    if not (path := node.text("/")).startswith("/"):
+        raise node.fail(f"expected a path that begins with '/', found {path!r}")
+    return path
 
 
 def _port(node: Node, container_port: int | None) -> int:
@@ -194,6 +202,13 @@ def _dependencies(annotations: Node) -> dict[str, tuple[str, ...]]:
         raise place.fail(f'expected JSON such as {{"b": ["a"]}}, found {text!r}') from error
 
 
+def _check_names(place: Node, containers: tuple[Container, ...]) -> None:
+    names = [container.name for container in containers]
+    for name in names:
+        if names.count(name) > 1:
+            raise place.fail(f"expected names that differ, found {name!r} twice")
+
+
 def _check_ports(place: Node, containers: tuple[Container, ...]) -> None:
     ingress = [container.name for container in containers if container.port is not None]
     if len(ingress) != 1:
@@ -202,13 +217,16 @@ def _check_ports(place: Node, containers: tuple[Container, ...]) -> None:
 
 
 def _check_dependencies(
-    annotations: Node, dependencies: Mapping[str, tuple[str, ...]], containers: tuple[Container, ...]
+    place: Node, dependencies: Mapping[str, tuple[str, ...]], containers: tuple[Container, ...], probed: set[str]
 ) -> None:
-    place = annotations[DEPENDENCIES_ANNOTATION]
     names = {container.name for container in containers}
-    for name in [*dependencies, *(need for needs in dependencies.values() for need in needs)]:
+    needed = [need for needs in dependencies.values() for need in needs]
+    for name in [*dependencies, *needed]:
         if name not in names:
             raise place.fail(f"no container is called {name!r}; there are {', '.join(sorted(names))}")
+    for name in needed:
+        if name not in probed:
+            raise place.fail(f"{name!r} is waited for, so it must have a startupProbe of its own: give it one")
     try:
         TopologicalSorter(dependencies).prepare()
     except CycleError as error:

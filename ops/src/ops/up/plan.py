@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.up import manifest, model_choice, ports, runtime
+from ops.up import environment, manifest, model_choice, ports, runtime
+from ops.up.environment import Machine, Substitution
+from ops.up.errors import LaunchError
 from ops.up.options import Options, ProbeKind
+from ops.up.runtime import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,21 +20,6 @@ if TYPE_CHECKING:
 
 HOST_ONLY = re.compile(r"(OLLAMA|LLAMA|PROBE_AGENT|K)_.*|PORT")
 """Variables of the operator's own shell that no container may see: they would act like the file's."""
-AGENT_PORT = 9090
-"""The agent's default port, where its environment names none."""
-OLLAMA_URL = "http://127.0.0.1:11434"
-"""The agent's default for the server it watches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Substitution:
-    """One thing that runs otherwise than the file says."""
-
-    where: str
-    setting: str
-    in_file: str
-    here: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,52 +35,42 @@ class Plan:
     model: str | None
 
 
-class _Rewrite:
-    """One container's environment, being adapted; each change becomes a substitution."""
-
-    def __init__(self, container: Container) -> None:
-        self.where = container.name
-        self.env = dict(container.env)
-        self.changes: list[Substitution] = []
-
-    def set(self, name: str, value: str, why: str, *, default: str = "(unset)") -> None:
-        if self.env.get(name) != value:
-            self.changes.append(Substitution(self.where, name, self.env.get(name, default), value, why))
-            self.env[name] = value
-
-    def drop(self, name: str, why: str) -> None:
-        if name in self.env:
-            self.changes.append(Substitution(self.where, name, self.env.pop(name), "(unset)", why))
-
-
 def make_plan(service: Service, options: Options, environ: Mapping[str, str]) -> Plan:
     """Adapt a service to this machine.
 
     Raises:
         LaunchError: something that the service needs is not here.
+        ManifestError: a port in a container's environment is none.
 
     """
-    if options.probe is ProbeKind.TCP:
-        service = _with_tcp_probe(service)
-    runtimes = {
-        container.name: runtime.choose(container, commands=options.process, standin=options.standin)
+    probed = _with_tcp_probe(service) if options.probe is ProbeKind.TCP else service
+    runtimes = _runtimes(probed, options, environ)
+    mapped = ports.assign(_ports(probed), always_free=options.free_ports, front=options.port)
+    machine = _machine(probed, runtimes, mapped, options, environ)
+    adapted = [environment.adapt(container, machine, runtimes[container.name]) for container in probed.containers]
+    base = {name: value for name, value in environ.items() if not HOST_ONLY.fullmatch(name)}
+    agent = next((container for container in probed.containers if runtime.is_agent(container)), None)
+    changes = [*_port_changes(mapped, options), *_probe_changes(service, probed)]
+    return Plan(
+        service=replace(probed, containers=tuple(_on_ports(container, mapped) for container in probed.containers)),
+        runtimes=runtimes,
+        environments={each.where: base | {"PYTHONUNBUFFERED": "1"} | each.env for each in adapted},
+        substitutions=(*changes, *(change for each in adapted for change in each.changes)),
+        upstream_url=f"http://{ports.LOOPBACK}:{mapped[probed.ingress.port or 0]}",
+        agent_url=f"http://{ports.LOOPBACK}:{mapped[environment.agent_port(agent)]}" if agent else None,
+        model=machine.choice.names[0] if machine.choice else None,
+    )
+
+
+def _runtimes(service: Service, options: Options, environ: Mapping[str, str]) -> dict[str, Runtime]:
+    names = [container.name for container in service.containers]
+    for name in options.process:
+        if name not in names:
+            raise LaunchError(f"--process {name}=…: no container is called {name!r}; there are {', '.join(names)}")
+    return {
+        container.name: runtime.choose(container, commands=options.process, standin=options.standin, environ=environ)
         for container in service.containers
     }
-    mapped = ports.assign(_ports(service), always_free=options.free_ports)
-    choice = _model(service, runtimes, options, environ)
-    rewrites = [_rewrite(container, mapped, choice, runtimes) for container in service.containers]
-    local = tuple(_on_ports(container, mapped) for container in service.containers)
-    base = {name: value for name, value in environ.items() if not HOST_ONLY.fullmatch(name)}
-    agent = next((r for r in rewrites if "PROBE_AGENT_MODEL" in r.env), None)
-    return Plan(
-        service=replace(service, containers=local),
-        runtimes=runtimes,
-        environments={r.where: base | {"PYTHONUNBUFFERED": "1"} | r.env for r in rewrites},
-        substitutions=(*_port_changes(mapped, options), *(change for r in rewrites for change in r.changes)),
-        upstream_url=f"http://{ports.LOOPBACK}:{mapped[service.ingress.port or 0]}",
-        agent_url=f"http://{ports.LOOPBACK}:{agent.env['PROBE_AGENT_PORT']}" if agent else None,
-        model=choice.names[0] if choice else None,
-    )
 
 
 def _with_tcp_probe(service: Service) -> Service:
@@ -107,20 +84,29 @@ def _with_tcp_probe(service: Service) -> Service:
     )
 
 
-def _model(
-    service: Service, runtimes: Mapping[str, Runtime], options: Options, environ: Mapping[str, str]
-) -> model_choice.ModelChoice | None:
-    wanted = next(
-        (c.env["PROBE_AGENT_MODEL"] for c in service.containers if "PROBE_AGENT_MODEL" in c.env),
-        options.model,
-    )
-    if wanted is None:
-        return None
-    serving = next(
-        (r for r in runtimes.values() if r.kind in (runtime.Kind.OLLAMA, runtime.Kind.STANDIN)),
-        runtimes[service.ingress.name],
-    )
-    return model_choice.choose(wanted, asked=options.model, runtime=serving, environ=environ)
+def _machine(
+    service: Service,
+    runtimes: Mapping[str, Runtime],
+    mapped: Mapping[int, int],
+    options: Options,
+    environ: Mapping[str, str],
+) -> Machine:
+    server = next((c for c in service.containers if runtime.is_ollama(c)), service.ingress)
+    here = runtimes[server.name]
+    wanted, num_ctx = _file_model(service, server)
+    choice = None
+    if model := wanted or options.model:
+        choice = model_choice.choose(model, asked=options.model, runtime=here, environ=environ, num_ctx=num_ctx)
+    gpu = runtime.has_gpu() and here.kind is not Kind.STANDIN
+    return Machine(mapped=mapped, choice=choice, file_num_ctx=num_ctx, gpu=gpu)
+
+
+def _file_model(service: Service, server: Container) -> tuple[str | None, str | None]:
+    """Return the file's models, and its pin: the first model's, else the agent's default, else the server's."""
+    env = next((c.env for c in service.containers if runtime.is_agent(c)), {})
+    models = env.get("PROBE_AGENT_MODEL")
+    pin = model_choice.ModelChoice(models).num_ctx if models else None
+    return models, pin or env.get("PROBE_AGENT_NUM_CTX") or server.env.get("OLLAMA_CONTEXT_LENGTH")
 
 
 def _probes(container: Container) -> Iterator[Probe]:
@@ -133,10 +119,10 @@ def _ports(service: Service) -> Iterator[int]:
         if container.port:
             yield container.port
         yield from (probe.action.port for probe in _probes(container))
-        if "OLLAMA_HOST" in container.env:
-            yield _port_of(container.env["OLLAMA_HOST"])
-        if "PROBE_AGENT_MODEL" in container.env:
-            yield int(container.env.get("PROBE_AGENT_PORT", AGENT_PORT))
+        if runtime.is_ollama(container):
+            yield environment.server_port(container)
+        if runtime.is_agent(container):
+            yield environment.agent_port(container)
 
 
 def _on_ports(container: Container, mapped: Mapping[int, int]) -> Container:
@@ -153,70 +139,19 @@ def _on_ports(container: Container, mapped: Mapping[int, int]) -> Container:
 
 
 def _port_changes(mapped: Mapping[int, int], options: Options) -> Iterator[Substitution]:
-    why = "--free-ports" if options.free_ports else "taken on this machine"
     for port, here in mapped.items():
         if port != here:
+            taken = "the ingress front has it (--port)" if port == options.port else "taken on this machine"
+            why = "--free-ports" if options.free_ports else taken
             yield Substitution("instance", "port", str(port), str(here), why)
 
 
-def _rewrite(
-    container: Container,
-    mapped: Mapping[int, int],
-    choice: model_choice.ModelChoice | None,
-    runtimes: Mapping[str, Runtime],
-) -> _Rewrite:
-    """Adapt one container's environment."""
-    rewrite = _Rewrite(container)
-    for mount in container.mounts:
-        rewrite.changes.append(Substitution(container.name, "volume", mount, "(none)", "not mounted here"))
-    if container.gpu and not runtime.has_gpu():
-        rewrite.changes.append(
-            Substitution(container.name, "nvidia.com/gpu", "yes", "none", "no GPU: the CPU computes")
-        )
-    if container.port:
-        rewrite.env["PORT"] = str(mapped[container.port])  # the platform sets it, on the ingress alone
-    if "OLLAMA_HOST" in container.env:
-        _rewrite_server(rewrite, mapped, choice, runtimes[container.name])
-    if "PROBE_AGENT_MODEL" in container.env:
-        _rewrite_agent(rewrite, mapped, choice)
-    return rewrite
-
-
-def _rewrite_server(
-    rewrite: _Rewrite, mapped: Mapping[int, int], choice: model_choice.ModelChoice | None, here: Runtime
-) -> None:
-    host = f"{ports.LOOPBACK}:{mapped[_port_of(rewrite.env['OLLAMA_HOST'])]}"
-    rewrite.set("OLLAMA_HOST", host, "loopback only")
-    if choice is None or here.kind not in (runtime.Kind.OLLAMA, runtime.Kind.STANDIN):
-        return
-    for name, value in choice.server_environ.items():
-        why = "Ollama keeps its keys there" if name == "HOME" else "the model's place here"
-        rewrite.set(name, value, why, default="(the image's)")
-    if "OLLAMA_STANDIN_MODELS" in choice.server_environ:
-        rewrite.drop("OLLAMA_MODELS", "the stand-in reads the model file itself")
-    if choice.num_ctx and "OLLAMA_CONTEXT_LENGTH" in rewrite.env:
-        rewrite.set("OLLAMA_CONTEXT_LENGTH", choice.num_ctx, "agrees with the model's pin")
-
-
-def _rewrite_agent(rewrite: _Rewrite, mapped: Mapping[int, int], choice: model_choice.ModelChoice | None) -> None:
-    port = int(rewrite.env.get("PROBE_AGENT_PORT", AGENT_PORT))
-    rewrite.set("PROBE_AGENT_HOST", ports.LOOPBACK, "loopback only", default="0.0.0.0")  # noqa: S104 — the agent's default, shown
-    rewrite.set("PROBE_AGENT_PORT", str(mapped[port]), "its port", default=str(AGENT_PORT))
-    url = rewrite.env.get("PROBE_AGENT_OLLAMA_URL", OLLAMA_URL)
-    server = _port_of(url)
-    here = url.replace(f":{server}", f":{mapped.get(server, server)}")
-    rewrite.set("PROBE_AGENT_OLLAMA_URL", here, "Ollama's port", default=OLLAMA_URL)
-    if not runtime.has_gpu() and "PROBE_AGENT_DEVICE" in rewrite.env:
-        rewrite.set("PROBE_AGENT_DEVICE", "any", "no GPU")
-    if choice and choice.models != rewrite.env["PROBE_AGENT_MODEL"]:
-        rewrite.set("PROBE_AGENT_MODEL", choice.models, choice.why)
-        rewrite.drop("PROBE_AGENT_MODEL_DIGEST", "it is another model's")
-    prompts = rewrite.env.get("PROBE_AGENT_WARMUP_PROMPTS")
-    if prompts and not Path(prompts).is_file():
-        rewrite.drop("PROBE_AGENT_WARMUP_PROMPTS", "a file of the image, not on this machine")
-
-
-def _port_of(host: str) -> int:
-    """Return the port at the end of HOST:PORT or of a URL; Ollama's own where there is none."""
-    found = re.search(r":(\d{1,5})/?$", host)
-    return int(found[1]) if found else 11434
+def _probe_changes(service: Service, here: Service) -> Iterator[Substitution]:
+    """Tell which probes of the file are not asked."""
+    for before, after in zip(service.containers, here.containers, strict=True):
+        for name, old, new in (
+            ("startupProbe", before.startup, after.startup),
+            ("readinessProbe", before.readiness, after.readiness),
+        ):
+            if old != new:
+                yield Substitution(before.name, name, str(old), str(new or "(none)"), "--probe tcp")

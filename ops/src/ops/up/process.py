@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ops.up.errors import LaunchError
 
@@ -39,20 +39,29 @@ class ContainerProcess:
             LaunchError: the program cannot be started.
 
         """
+        inside, outside = os.pipe()
+        with contextlib.ExitStack() as opened:
+            output = opened.enter_context(os.fdopen(inside, "rb", buffering=0))
+            with os.fdopen(outside, "wb", buffering=0) as end:
+                self._process = await self._launch(argv, environ, end)
+            self._reader = asyncio.create_task(self._read(output))
+            opened.pop_all()  # the reader closes it
+
+    async def _launch(
+        self, argv: Sequence[str], environ: Mapping[str, str], output: BinaryIO
+    ) -> asyncio.subprocess.Process:
         try:
-            self._process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *argv,
                 env=dict(environ),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=output,  # no pipe of asyncio's: a child that holds it open would hide the container's end
+                stderr=output,
                 start_new_session=True,
             )
         except OSError as error:
             message = f"container {self.name!r}: cannot run {argv[0]!r}: {error.strerror}; correct --process or PATH"
             raise LaunchError(message) from error
-        assert self._process.stdout is not None, "a pipe was asked for"  # noqa: S101 — for the type checker
-        self._reader = asyncio.create_task(self._read(self._process.stdout))
 
     @property
     def pid(self) -> int | None:
@@ -79,13 +88,23 @@ class ContainerProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def close(self) -> None:
-        """Collect a killed container: its status and the last of its output."""
-        if self._process:
+        """Collect a killed container: its status, and the last of its output that comes in time."""
+        if self._process and self._reader:
             await self._process.wait()
-        if self._reader:
-            await self._reader
+            await asyncio.wait({self._reader}, timeout=LAST_WORDS_SECONDS)
+            self._reader.cancel()  # a child that left the group may hold the pipe open for ever
+            await asyncio.gather(self._reader, return_exceptions=True)
 
-    async def _read(self, output: asyncio.StreamReader) -> None:
+    async def _read(self, pipe: BinaryIO) -> None:
+        output = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(output), pipe)
+        try:
+            await self._read_lines(output)
+        finally:
+            transport.close()
+
+    async def _read_lines(self, output: asyncio.StreamReader) -> None:
         rest = b""
         while chunk := await output.read(LINE_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")

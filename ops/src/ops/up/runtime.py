@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -42,7 +43,7 @@ class Runtime:
     description: str
 
 
-def choose(container: Container, *, commands: Mapping[str, str], standin: bool) -> Runtime:
+def choose(container: Container, *, commands: Mapping[str, str], standin: bool, environ: Mapping[str, str]) -> Runtime:
     """Pick the recipe by the image's base name; an explicit command comes first.
 
     Raises:
@@ -52,17 +53,26 @@ def choose(container: Container, *, commands: Mapping[str, str], standin: bool) 
     if container.name in commands:
         command = commands[container.name]
         return Runtime(Kind.COMMAND, tuple(shlex.split(command)), command)
-    image = base_name(container.image)
-    if image == "ollama" or image.startswith("ollama-"):
-        binary = None if standin else find_ollama(os.environ)
-        return ollama(binary) if binary else stand_in()
-    if image == "probe-agent":
-        version = importlib.metadata.version("probe-agent")
-        return Runtime(Kind.AGENT, (sys.executable, "-m", "probe_agent"), f"probe-agent {version}")
+    if is_ollama(container):
+        binary = None if standin else find_ollama(environ)
+        return ollama(binary, environ) if binary else stand_in()
+    if is_agent(container):
+        return Runtime(Kind.AGENT, (sys.executable, "-m", "probe_agent"), f"probe-agent {_version('probe-agent')}")
     raise LaunchError(
         f"container {container.name!r}: no local recipe for image {container.image!r}; "
         f"say what to run: --process {container.name}=COMMAND"
     )
+
+
+def is_ollama(container: Container) -> bool:
+    """Say whether the image is an Ollama, whatever runs in its place."""
+    image = base_name(container.image)
+    return image == "ollama" or image.startswith("ollama-")
+
+
+def is_agent(container: Container) -> bool:
+    """Say whether the image is the agent's, whatever runs in its place."""
+    return base_name(container.image) == "probe-agent"
 
 
 def base_name(image: str) -> str:
@@ -88,14 +98,13 @@ def find_ollama(environ: Mapping[str, str]) -> str | None:
     return found
 
 
-def ollama(binary: str) -> Runtime:
+def ollama(binary: str, environ: Mapping[str, str] = os.environ) -> Runtime:
     """Return the recipe of a real Ollama."""
     # Port 1 of loopback: the client must not report the version of a server that happens to run.
-    environ = {**os.environ, "OLLAMA_HOST": "127.0.0.1:1"}
     try:
         done = subprocess.run(  # noqa: S603 — the operator's own ollama
             [binary, "--version"],
-            env=environ,
+            env={**environ, "OLLAMA_HOST": "127.0.0.1:1"},
             capture_output=True,
             text=True,
             timeout=VERSION_TIMEOUT_SECONDS,
@@ -113,14 +122,23 @@ def ollama(binary: str) -> Runtime:
 
 def stand_in() -> Runtime:
     """Return the recipe of the stand-in: the Ollama API over llama.cpp."""
-    version = importlib.metadata.version("xllamacpp")
     return Runtime(
         Kind.STANDIN,
         (sys.executable, "-m", "ops.standin", "serve"),
-        f"stand-in for Ollama (xllamacpp {version})",
+        f"stand-in for Ollama (xllamacpp {_version('xllamacpp')})",
     )
 
 
 def has_gpu() -> bool:
-    """Say whether Ollama would find a GPU here: NVIDIA's or AMD's device file, or Apple's Metal."""
-    return sys.platform == "darwin" or any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/kfd"))  # noqa: PTH110 — device files
+    """Say whether Ollama would find a GPU here: NVIDIA's or AMD's device file, or Apple's own chip."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"  # Ollama computes on the CPU of Intel's Macs
+    return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/kfd"))  # noqa: PTH110 — device files
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError as error:
+        advice = "install it as `make run` does: pip install -r ops/requirements.txt, then -e probe-agent -e ops"
+        raise LaunchError(f"the Python package {distribution} is not installed here; {advice}") from error

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ops.up import waterfall
 from ops.up.checklist import Checklist
 from ops.up.journal import Kind
+from ops.up.printer import Printer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rich.console import Console
 
     from ops.up.agent_status import AgentStatus
+    from ops.up.environment import Substitution
     from ops.up.journal import Event
     from ops.up.local_run import LocalRun
     from ops.up.once import Chat
     from ops.up.options import Options
-    from ops.up.plan import Plan, Substitution
+    from ops.up.plan import Plan
     from ops.up.report import Admission
 
 COLOURS = ("cyan", "magenta", "yellow", "blue", "green")
-REFRESH_PER_SECOND = 8
 EVENT_STYLES: Mapping[Kind, str] = {
     Kind.GATE_OPEN: "bold green",
     Kind.NOT_READY: "bold red",
@@ -39,55 +37,34 @@ EVENT_STYLES: Mapping[Kind, str] = {
     Kind.STOPPING: "bold",
     Kind.KILLED: "bold red",
 }
-
-
 AFTER_PHASES = frozenset({Kind.STARTUP_PASSED, Kind.GATE_OPEN})
 """Events that follow from what the agent did; their lines wait for its next status, a fifth of a second at most."""
-
-
-class OutputConsole(Console):
-    """A console whose reader may leave, as in `ops up | head`: the run is then stopped in order."""
-
-    def on_broken_pipe(self) -> None:
-        """Write no more, and stop as when a terminal is closed."""
-        with contextlib.suppress(SystemExit):  # the base class would leave at once, and containers behind
-            super().on_broken_pipe()
-        signal.raise_signal(signal.SIGHUP)
 
 
 class Screen:
     """Shows a run on a console. On a terminal the checklist stays below the lines; use it as a context."""
 
     def __init__(self, console: Console, *, logs: bool) -> None:
-        self.console = console
+        self._printer = Printer(console)
+        self._is_live = console.is_terminal
         self._logs = logs
         self._checklist = Checklist()
         self._colours: dict[str, str] = {}
         self._width = 0
-        self._live: Live | None = None
         self._late: list[tuple[float, str, str]] = []
         self._has_agent = False
 
     def __enter__(self) -> Self:
-        """Begin the live display, where there is a terminal."""
-        if self.console.is_terminal:
-            self._live = Live(
-                get_renderable=lambda: self._checklist,
-                console=self.console,
-                refresh_per_second=REFRESH_PER_SECOND,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.start()
+        """Nothing is to be done: what is shown is printed as it comes."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the live display."""
-        if self._live:
-            self._live.stop()
+    def __exit__(self, *_: object) -> None:
+        """Print what is left, and end the live display."""
+        self._printer.close()
+
+    def when_gone(self, told: Callable[[], object]) -> None:
+        """Call this, from any thread, once nobody can see what is shown."""
+        self._printer.when_gone(told)
 
     def plan(self, plan: Plan, options: Options) -> None:
         """Say what will run, and what is substituted."""
@@ -96,11 +73,11 @@ class Screen:
         self._width = max(map(len, names))
         self._colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
         title = f"service {plan.service.name} ({options.file}) · gating {options.gating} · probes {options.probe}"
-        self.console.print(Text(title, style="bold"))
+        self._print(title, "bold")
         for name in names:
             role = " (ingress)" if name == plan.service.ingress.name else ""
             line = Text(f"  {name}{role}: ", style=self._colours[name])
-            self.console.print(line.append(plan.runtimes[name].description, style="default"))
+            self._printer.print(line.append(plan.runtimes[name].description, style="default"))
         self._substitutions(plan.substitutions, options.file.name)
 
     def _substitutions(self, substitutions: Sequence[Substitution], file: str) -> None:
@@ -112,16 +89,17 @@ class Screen:
             table.add_row(Text(where, style=self._colours.get(where, "bold")))
             for item in items:
                 table.add_row(f"  {item.setting}", item.in_file, _short(item.here), item.why)
-        self.console.print(table)
+        self._printer.print(table)
 
     def watch(self, local: LocalRun) -> None:
-        """Take the ingress and its requests into the live display."""
+        """Begin the live display, of a run with its ingress and requests."""
         self._checklist.local = local
+        self._printer.show(self._checklist)
 
     def event(self, event: Event) -> None:
         """Show what the platform does."""
         self._checklist.event(event)
-        if not self._live or event.kind in EVENT_STYLES:
+        if not self._is_live or event.kind in EVENT_STYLES:
             style = EVENT_STYLES.get(event.kind, "bold")
             self._late.append((event.at, f"{event.kind} {event.text}".strip(), style))
         if event.kind not in AFTER_PHASES or not self._has_agent:
@@ -130,7 +108,7 @@ class Screen:
     def status(self, status: AgentStatus) -> None:
         """Show what the agent reports; plain lines only for what is new."""
         for phase in self._checklist.status(status):
-            if not self._live:
+            if not self._is_live:
                 at = status.started_at + phase.at_seconds
                 self._late.append((at, waterfall.LABELS.get(phase.name, phase.name), "bold"))
         self._flush()
@@ -139,7 +117,7 @@ class Screen:
         """Show a line of a container."""
         if self._logs:
             prefix = Text(f"{container:>{self._width}} │ ", style=self._colours.get(container, ""))
-            self.console.print(prefix + Text.from_ansi(line), soft_wrap=True)
+            self._printer.output(prefix + Text.from_ansi(line))
 
     def opened(self, url: str, agent_url: str | None, model: str | None) -> None:
         """Say where the service is, with the commands that a user wants first; unboxed, to be copied."""
@@ -162,7 +140,7 @@ class Screen:
         self._flush()
         closed = admission.early_seconds is not None and admission.early_seconds <= 0
         if status and status.phases:
-            self.console.print(waterfall.table(status))
+            self._printer.print(waterfall.table(status))
             self._print(waterfall.summary(status, closed=closed))
         self._print(str(admission), "green" if closed else "bold red")
 
@@ -179,7 +157,7 @@ class Screen:
 
     def _print(self, text: str, style: str = "") -> None:
         """Print one logical line; only the terminal wraps it, so that it can be copied whole."""
-        self.console.print(Text(text, style=style), soft_wrap=True)
+        self._printer.print(Text(text, style=style), soft_wrap=True)
 
 
 def _short(text: str) -> str:

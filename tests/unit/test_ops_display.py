@@ -1,0 +1,137 @@
+"""The live line, the printer, and what a chat makes of a foreign answer."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from io import StringIO
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+from tests.servers import LoopbackServer
+
+from ops.up import once, printer
+from ops.up.agent_status import AgentStatus, Phase
+from ops.up.checklist import Checklist
+from ops.up.errors import ChatError
+from ops.up.front import IngressFront
+from ops.up.gate import Gate
+from ops.up.journal import Event, Kind
+from ops.up.printer import Printer
+
+if TYPE_CHECKING:
+    from ops.up.local_run import LocalRun
+
+
+class Run:
+    """What the live line reads of a run."""
+
+    url = "http://127.0.0.1:8080"
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.front = IngressFront("http://127.0.0.1:1", self.gate, concurrency=8, timeout_seconds=1)
+
+
+def line(monkeypatch: pytest.MonkeyPatch, *, ready: bool = True, age: float = 0.0) -> str:
+    """Return the live line of a served model, the agent's READY being so many seconds old."""
+    monkeypatch.setattr(time, "time", lambda: 1000.0 + age)
+    run = Run()
+    run.gate.ready = ready
+    steps = Checklist(local=cast("LocalRun", run))
+    steps.event(Event(Kind.GATE_OPEN, "", 1000.0))
+    phases = (Phase("ready", 1.0, 1.0),)
+    steps.status(AgentStatus("READY", "", phases, None, None, None, 999.0, 1000.0, 1000.0, {}))
+    console = Console(file=(shown := StringIO()), width=200)
+    console.print(steps)
+    return shown.getvalue()
+
+
+def test_line_says_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An open gate and a ready agent are READY."""
+    assert line(monkeypatch).startswith("● READY · http")
+
+
+def test_line_says_what_clients_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the front answers 503 the line is not READY, whatever the agent said last."""
+    assert line(monkeypatch, ready=False).startswith("● NOT READY: requests get 503 (agent: READY)")
+
+
+def test_line_says_how_old_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A status that nobody has confirmed for seconds is marked."""
+    assert "agent silent for 7 s" in line(monkeypatch, age=7.0)
+    assert "silent" not in line(monkeypatch, age=1.5)
+
+
+class Stuck(StringIO):
+    """Output whose reader stands still until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writing = threading.Event()
+        self.released = threading.Event()
+
+    def write(self, text: str) -> int:
+        """Wait like a full pipe."""
+        self.writing.set()
+        self.released.wait(10)
+        return super().write(text)
+
+
+def test_too_much_output_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the reader stands still, containers' lines beyond the limit are dropped; the next one says how many."""
+    monkeypatch.setattr(printer, "LINES", 3)
+    lines = Printer(Console(file=(file := Stuck()), width=200))
+    lines.print("first")
+    file.writing.wait(10)
+    for number in range(5):
+        lines.output(Text(f"line {number}"))
+    lines.print("our own")
+    file.released.set()
+    while lines._queue.qsize():
+        threading.Event().wait(0.001)
+    lines.output(Text("later"))
+    lines.close()
+    shown = file.getvalue()
+    assert "line 2" in shown
+    assert "line 3" not in shown
+    assert "our own" in shown
+    assert "(2 lines of output not shown" in shown
+    assert shown.rstrip().endswith("later")
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(5, "EIO"), UnicodeEncodeError("ascii", "é", 0, 1, "no")])
+def test_output_that_fails_is_told_once(error: Exception) -> None:
+    """Whatever keeps the output from being written, it is told, and what follows is lost without a fault."""
+
+    class Failing(StringIO):
+        def write(self, _: str) -> int:
+            raise error
+
+    told = threading.Event()
+    lines = Printer(printer.OutputConsole(file=Failing()))
+    lines.when_gone(told.set)
+    lines.print("one")
+    assert told.wait(10)
+    lines.print("two")
+    late = threading.Event()
+    lines.when_gone(late.set)
+    assert late.is_set()
+    lines.close()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[1]\n", b'{"message": 1}\n'])
+def test_foreign_answer_to_a_chat_is_a_sentence(body: bytes) -> None:
+    """A stream that is not Ollama's ends in an error that names address and model."""
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await receive()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": body})
+
+    with LoopbackServer(cast("Any", app)) as url, pytest.raises(ChatError, match=f"{url}/api/chat with model m: "):
+        asyncio.run(once.chat_ollama(url, "m", 5))
