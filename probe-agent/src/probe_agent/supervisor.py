@@ -106,7 +106,7 @@ class Supervisor:
             if not self.readiness.terminal:
                 self._observe(AgentFault(reason=f"the agent broke: {error!r}"))
         finally:
-            await self._ascent.loads.abandon()
+            await self._ascent.abandon()
 
     def stop(self, reason: str) -> None:
         """End in STOPPING, at once and for good; every held probe is let go."""
