@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import select
 import shlex
 import signal
@@ -289,5 +290,6 @@ def test_once_with_a_tcp_probe_gets_in_early(tmp_path: Path, started: list[Comma
     options = ["--once", "--standin", "--port=0", "--free-ports", "--probe=tcp", f"--report={report}"]
     started.append(up := Command(str(SERVICE), *options))
     assert up.end(MODEL_SECONDS) == 0, up.output
-    assert "; 1 request got in before the model was ready" in up.output
+    # The second chat gets in early too, when the first is answered while the model is still being warmed.
+    assert re.search(r"; (1 request|2 requests) got in before the model was ready", up.output)
     assert json.loads(report.read_text())["early_seconds"] > 0

@@ -110,6 +110,7 @@ def test_lines_below_the_level_are_left_out(level: str, shown: list[str]) -> Non
 def test_libraries_speak_only_of_trouble(chatty: str) -> None:
     """A line for every request of a library would drown the agent's own, even at debug level."""
     stream = io.StringIO()
+    logging.getLogger(chatty).setLevel(logging.NOTSET)  # another server of these tests may have silenced it
     logs.configure("debug", {}, stream)
 
     logging.getLogger(chatty).info("GET /api/ps")

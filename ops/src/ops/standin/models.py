@@ -75,8 +75,9 @@ class StoredModel:
     def show(self) -> dict[str, Any]:
         """Return the answer of /api/show."""
         parameters = "" if self.num_ctx is None else f"{'num_ctx':<30} {self.num_ctx}"
+        pin = f"PARAMETER num_ctx {self.num_ctx}\n" if parameters else ""
         return {
-            "modelfile": f"FROM /models/blobs/{self.blob}\n" + (f"PARAMETER num_ctx {self.num_ctx}\n" if parameters else ""),
+            "modelfile": f"FROM /models/blobs/{self.blob}\n{pin}",
             "parameters": parameters,
             "template": "",
             "details": self.details,
