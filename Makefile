@@ -24,6 +24,7 @@ test: $(VENV)/test.stamp ## lint, types, and every test but the benchmarks
 	$(BIN)/mypy
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 test-live: $(VENV)/test.stamp ## only the behaviour suite: stand-in and real Ollama

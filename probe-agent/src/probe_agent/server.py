@@ -61,8 +61,7 @@ def serve(settings: Settings, environ: Mapping[str, str], started: float) -> int
         )
         return 1
     with listener:
-        asyncio.run(_serve(settings, listener, started))
-    return 0
+        return asyncio.run(_serve(settings, listener, started))
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -77,7 +76,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(settings: Settings, listener: socket.socket, started: float) -> None:
+async def _serve(settings: Settings, listener: socket.socket, started: float) -> int:
     ollama = OllamaServer(settings.ollama_url, keep_alive=settings.keep_alive)
     supervisor = Supervisor(settings, ollama, started=started)
     config = uvicorn.Config(
@@ -92,5 +91,6 @@ async def _serve(settings: Settings, listener: socket.socket, started: float) ->
     )
     try:
         await Server(config, supervisor).serve([listener])
+        return 0
     finally:
         await ollama.close()

@@ -90,7 +90,7 @@ def serve(settings: Settings) -> None:
         ping_timeout_seconds=settings.ping_timeout,
         loopback=settings.host in _LOOPBACK,
     )
-    AbruptServer(uvicorn.Config(server, log_level="warning", access_log=False)).run([listener])
+    AbruptServer(uvicorn.Config(server, log_config=None, access_log=False)).run([listener])
 
 
 def _address(text: str) -> tuple[str, int]:
