@@ -107,10 +107,11 @@ def test_lines_below_the_level_are_left_out(level: str, shown: list[str]) -> Non
 
 @pytest.mark.usefixtures("first_probe")
 @pytest.mark.parametrize("chatty", ["httpx", "httpcore", "uvicorn.access", "asyncio"])
-def test_libraries_speak_only_of_trouble(chatty: str) -> None:
+def test_libraries_speak_only_of_trouble(chatty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line for every request of a library would drown the agent's own, even at debug level."""
     stream = io.StringIO()
-    logging.getLogger(chatty).setLevel(logging.NOTSET)  # another server of these tests may have silenced it
+    monkeypatch.setattr(logging.getLogger(chatty), "propagate", True)  # another server of these tests may have
+    logging.getLogger(chatty).setLevel(logging.NOTSET)  # silenced it
     logs.configure("debug", {}, stream)
 
     logging.getLogger(chatty).info("GET /api/ps")
