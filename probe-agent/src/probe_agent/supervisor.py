@@ -36,6 +36,8 @@ RETRY_SECONDS = 0.5
 # Reload limits, in periods: the second reload waits one, none more than twelve; twelve without one are calm.
 LONGEST_WAIT_PERIODS = 12
 CALM_PERIODS = 12
+# Held probes are answered within a few milliseconds of READY; writing the lines about it first would cost them one.
+ANSWER_FIRST_SECONDS = 0.02
 # A working supervisor moves at least once in a check; five checks without a move are no delay but a fault.
 MISSED_CHECKS = 5
 
@@ -62,6 +64,7 @@ class Supervisor:
         self.clock = clock
         self._moved = now
         self._pause = 0.0
+        self._untold: list[tuple[Readiness, Readiness, float]] = []
         self._load_at = now
         self._listed_is_well = False
         self._broken = False
@@ -106,6 +109,7 @@ class Supervisor:
             if not self.readiness.terminal:
                 self._observe(AgentFault(reason=f"the agent broke: {error!r}"))
         finally:
+            self._tell()
             await self._ascent.abandon()
 
     def stop(self, reason: str) -> None:
@@ -117,6 +121,7 @@ class Supervisor:
     async def _advance(self) -> None:
         await asyncio.sleep(self._pause)
         self._pause = 0.0
+        self._tell()
         self._moved = self.clock()
         try:
             observation = await self._steps[self.readiness.state]()
@@ -171,9 +176,11 @@ class Supervisor:
             self._load_at = now
         if after.state is not before.state:
             self.record.transitions[before.state, after.state] += 1
-            self._tell_transition(before, now)
+        self._untold.append((before, after, now))
+        if after.ready:
+            self._pause = ANSWER_FIRST_SECONDS
         else:
-            self._tell_repeat(before, now)
+            self._tell()
 
     def _wait_to_load(self, observation: Observation, now: float) -> float:
         period = self.settings.period_seconds
@@ -193,23 +200,30 @@ class Supervisor:
         """Whether a client's context is left alone; before the first READY there are no clients to respect."""
         return self.readiness.latched and self.settings.context_drift is DriftPolicy.REPORT
 
-    def _tell_transition(self, before: Readiness, now: float) -> None:
-        after = self.readiness
-        if over := self._repeats.end(now):
-            log.info("no more of: %s", over)
-        line = f"{before.state} -> {after.state}: {after.reason}"
-        if after.state is ReadinessState.FAILED:
-            log.error("%s. %s", line, after.action)
-        elif before.ready and not after.terminal:
-            log.warning("%s. %s", line, after.action)
-        else:
-            log.info("%s", line)
-        if after.ready and not before.latched:
-            log.info("cold start: %s", self.record.waterfall)
+    def _tell(self) -> None:
+        """Write the lines about what was observed since the last time."""
+        untold, self._untold = self._untold, []
+        for before, after, at in untold:
+            tell = _tell_repeat if after.state is before.state else _tell_transition
+            tell(self._repeats, before, after, at)
+            if after.ready and not before.latched:
+                log.info("cold start: %s", self.record.waterfall)
 
-    def _tell_repeat(self, before: Readiness, now: float) -> None:
-        after = self.readiness
-        if over := self._repeats.fail(after.reason, now):
-            log.info("no more of: %s", over)
-        if after.reason != before.reason:
-            log.warning("still %s: %s. %s", after.state, after.reason, after.action)
+
+def _tell_transition(repeats: FailureStreak, before: Readiness, after: Readiness, at: float) -> None:
+    if over := repeats.end(at):
+        log.info("no more of: %s", over)
+    line = f"{before.state} -> {after.state}: {after.reason}"
+    if after.state is ReadinessState.FAILED:
+        log.error("%s. %s", line, after.action)
+    elif before.ready and not after.terminal:
+        log.warning("%s. %s", line, after.action)
+    else:
+        log.info("%s", line)
+
+
+def _tell_repeat(repeats: FailureStreak, before: Readiness, after: Readiness, at: float) -> None:
+    if over := repeats.fail(after.reason, at):
+        log.info("no more of: %s", over)
+    if after.reason != before.reason:
+        log.warning("still %s: %s. %s", after.state, after.reason, after.action)
