@@ -45,7 +45,7 @@ ARROWS = {
         "warmup",
         "waterfall",
     },
-    "watch": {"ascent", "errors", "ollama_server", "policy", "proof", "readiness", "record", "settings"},
+    "watch": {"ascent", "errors", "policy", "proof", "readiness", "record", "settings"},
     "supervisor": {
         "ascent",
         "errors",

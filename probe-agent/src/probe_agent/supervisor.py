@@ -74,7 +74,7 @@ class Supervisor:
         period = settings.period_seconds
         self._limit = ReloadLimit(period, LONGEST_WAIT_PERIODS * period, CALM_PERIODS * period)
         self._ascent = Ascent(settings, server, self.record, clock, self._heard)
-        self._watch = Watch(settings, server, self.record, clock, self._ascent, self._limit)
+        self._watch = Watch(settings, self.record, clock, self._ascent, self._limit)
         self._steps: dict[ReadinessState, Callable[[], Awaitable[Observation | None]]] = {
             ReadinessState.UNREACHABLE: self._ascent.connect,
             ReadinessState.VERIFYING: self._ascent.verify,

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from probe_agent.ascent import Ascent
 from probe_agent.errors import OllamaError, RequestRefused, ServerTimeout
-from probe_agent.ollama_server import OllamaServer
 from probe_agent.policy import ReloadLimit
 from probe_agent.proof import ModelPin
 from probe_agent.readiness import ModelEvicted, Observation, RunnerLost
@@ -27,14 +26,12 @@ class Watch:
     def __init__(
         self,
         settings: Settings,
-        server: OllamaServer,
         record: Record,
         clock: Callable[[], float],
         ascent: Ascent,
         limit: ReloadLimit,
     ) -> None:
         self._settings = settings
-        self._server = server
         self._record = record
         self._clock = clock
         self._loads = ascent.loads
