@@ -3,6 +3,9 @@
 ProbeAgentError
 ├── SettingsError            the environment is wrong; lists every bad variable
 ├── IllegalTransition        a bug: an observation that its state does not know
+├── ManifestRefused          a manifest, Ollama's or the image's, that cannot be used
+├── SourceError              a model source did not deliver; says why and what to do
+│   └── BlobDamaged          a blob is not what its name says: no retry can mend it
 └── OllamaError              Ollama did not do what was asked; says why and what to do
     ├── ServerUnreachable    nobody listens, or the connection broke
     ├── ServerTimeout        no whole answer within the call's time-out
@@ -27,6 +30,32 @@ class SettingsError(ProbeAgentError):
 
 class IllegalTransition(ProbeAgentError):
     """An observation that the present state does not know, or that proves nothing; nothing was changed."""
+
+
+class ManifestRefused(ProbeAgentError, ValueError):
+    """A manifest that cannot be used: damaged, of another version, or with a name that leads out of the store."""
+
+
+class SourceError(ProbeAgentError):
+    """A model source did not deliver: `reason` says which one, what and why, `action` what to do."""
+
+    action = "Nothing: the agent tries again."
+
+    def __init__(self, reason: str, *, action: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        if action is not None:
+            self.action = action
+
+
+class BlobDamaged(SourceError):
+    """A blob is missing, short, or of other content than its name says; `blob` is its file name."""
+
+    action = "Put the model into its place again (ops models push, or the image's build), and deploy anew."
+
+    def __init__(self, blob: str, fault: str) -> None:
+        super().__init__(f"blob {blob} {fault}")
+        self.blob = blob
 
 
 class OllamaError(ProbeAgentError):

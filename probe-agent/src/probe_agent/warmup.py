@@ -43,7 +43,7 @@ def read_prompts(text: str) -> tuple[ChatPrompt, ...]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                prompts.append(_prompt(json.loads(line)))
+                prompts.append(as_prompt(json.loads(line)))
             except RecursionError:
                 raise ValueError(f"line {number}: nested too deeply") from None
             except ValueError as error:
@@ -53,7 +53,8 @@ def read_prompts(text: str) -> tuple[ChatPrompt, ...]:
     return tuple(prompts)
 
 
-def _prompt(value: object) -> ChatPrompt:
+def as_prompt(value: object) -> ChatPrompt:
+    """Read one chat request; raises `ValueError` that says what is expected."""
     if not isinstance(value, dict):
         raise ValueError("expected a JSON object, a chat request with messages")  # noqa: TRY004 — bad input, not a bug
     unknown = sorted(set(value) - PROMPT_FIELDS)

@@ -1,0 +1,105 @@
+"""How Ollama stores models, on disk and in a bucket alike: pure, no I/O.
+
+    manifests/HOST/NAMESPACE/MODEL/TAG    JSON: which blobs the model is made of, and their sizes
+    blobs/sha256-HEX                      named by the SHA-256 of its content
+
+What `/api/tags` calls a model's digest is the SHA-256 of its manifest file.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from probe_agent.errors import ManifestRefused
+
+DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG = "registry.ollama.ai", "library", "latest"
+# Of a path in the store: what Ollama itself accepts, and nothing that could lead out of it.
+PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}(?::[0-9]{1,5})?")
+DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+# The weights among the blobs of a model; GGUF in every model that llama.cpp serves.
+MODEL_MEDIA_TYPE = "application/vnd.ollama.image.model"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """One file that a model is made of: `sha256` is 64 hex digits of its content's, `size_bytes` its length."""
+
+    sha256: str
+    size_bytes: int
+    media_type: str
+
+    @property
+    def file_name(self) -> str:
+        """The name that Ollama gives the file."""
+        return f"sha256-{self.sha256}"
+
+    @property
+    def path(self) -> str:
+        """Where the file lies in the store, with forward slashes."""
+        return f"blobs/{self.file_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreManifest:
+    """A model as the store knows it. `content` is the manifest file, `blobs` what it names, each once."""
+
+    model: str
+    content: bytes
+    blobs: tuple[BlobRef, ...]
+
+    @property
+    def path(self) -> str:
+        """Where the manifest lies in the store, with forward slashes."""
+        return manifest_path(self.model)
+
+    @property
+    def digest(self) -> str:
+        """What Ollama calls the model's digest: 64 hex digits."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        """All blobs together."""
+        return sum(blob.size_bytes for blob in self.blobs)
+
+    @property
+    def weights(self) -> BlobRef | None:
+        """The file of the weights, where the model has one."""
+        return next((blob for blob in self.blobs if blob.media_type == MODEL_MEDIA_TYPE), None)
+
+
+def manifest_path(model: str) -> str:
+    """Return where the store keeps a model's manifest; raises `ManifestRefused` for a name that is none.
+
+    >>> manifest_path("gemma3:4b-it-qat")
+    'manifests/registry.ollama.ai/library/gemma3/4b-it-qat'
+    """
+    rest, colon, tag = model.rpartition(":")
+    if not colon or "/" in tag:
+        rest, tag = model, DEFAULT_TAG
+    parts = rest.split("/")
+    parts = [DEFAULT_HOST, DEFAULT_NAMESPACE][: max(0, 3 - len(parts))] + parts
+    if len(parts) != 3 or not all(PART.fullmatch(part) for part in (*parts, tag)):  # noqa: PLR2004 — host, namespace, model
+        raise ManifestRefused(f"{model!r} is no model name; expected [[HOST/]NAMESPACE/]MODEL[:TAG]")
+    return "/".join(("manifests", *parts, tag))
+
+
+def read_manifest(model: str, content: bytes) -> StoreManifest:
+    """Read a manifest file; raises `ManifestRefused` that says what is wrong with it."""
+    try:
+        document = json.loads(content)
+        entries = [document["config"], *document["layers"]]
+        blobs = {blob.sha256: blob for blob in map(_blob, entries)}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ManifestRefused(f"the manifest of model {model} is none of Ollama's: {error!r}") from error
+    return StoreManifest(model, content, tuple(blobs.values()))
+
+
+def _blob(entry: dict[str, Any]) -> BlobRef:
+    match = DIGEST.fullmatch(entry["digest"])
+    size = entry["size"]
+    if match is None or not isinstance(size, int) or size < 0:
+        raise ValueError(f"blob {entry['digest']!r} of size {size!r}")
+    return BlobRef(match[1], size, str(entry.get("mediaType", "")))
