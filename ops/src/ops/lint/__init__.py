@@ -1,0 +1,1 @@
+"""`ops lint`: what is wrong with a service.yaml or a cloudbuild.yaml, found offline."""
