@@ -1,0 +1,226 @@
+"""`ops lint`: each rule finds its defect, at its place, with a fix; and our own files have none."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ops.lint import command, engine, schema
+from ops.lint.engine import lint
+from ops.lint.findings import RULES, Options, Problem, path_text, rule
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = sorted((ROOT / "tests" / "lint").glob("*.yaml"))
+OTHER_RULES = {"yaml", "duplicate-key", "kind", "schema", "build-wait-for", "build-substitution"}
+"""Rules over the text, or over a build, which are not in the registry of rules over a service."""
+SERVICE = (ROOT / "service.yaml").read_text(encoding="utf-8")
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def rules(text: str, **options: Any) -> set[str]:
+    """Return the rules that find something in a text."""
+    return {finding.rule for finding in lint(text, "service.yaml", Options(**options))}
+
+
+def changed(old: str, new: str, text: str = SERVICE) -> str:
+    """Return our service with one change, everywhere."""
+    assert old in text
+    return text.replace(old, new)
+
+
+@pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
+def test_golden_file_has_its_findings(file: Path) -> None:
+    """A bad YAML has exactly the findings beside it, each with line, place, reason and fix."""
+    expected = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    options = Options(deploy="--deploy" in expected["arguments"])
+
+    found = [dataclasses.asdict(finding) for finding in lint(file.read_text(encoding="utf-8"), file.name, options)]
+
+    assert found == [{**finding, "file": file.name} for finding in expected["findings"]]
+    assert file.stem.split(".")[0] in {finding["rule"] for finding in found}
+
+
+def test_every_rule_has_a_golden_file() -> None:
+    """No rule is without a bad YAML, and no bad YAML without a rule; there are at least 25."""
+    assert {file.stem.split(".")[0] for file in GOLDEN} == set(RULES) | OTHER_RULES
+    assert len(GOLDEN) >= 25
+    assert {file.stem for file in GOLDEN} == {file.stem for file in (ROOT / "tests" / "lint").glob("*.json")}
+
+
+@pytest.mark.parametrize("each", RULES.values(), ids=lambda each: each.id)
+def test_every_rule_says_what_it_checks(each: Any) -> None:
+    """A rule's docstring is a sentence."""
+    assert each.meaning.strip().endswith(".")
+
+
+OURS = [
+    file
+    for pattern in ("service.yaml", "cloudbuild.yaml", "deploy/service*.yaml")
+    for file in sorted(ROOT.glob(pattern))
+]
+
+
+@pytest.mark.parametrize("file", OURS, ids=lambda file: file.name)
+def test_our_own_files_have_no_findings(file: Path) -> None:
+    """What this repository deploys is without a finding."""
+    assert lint(file.read_text(encoding="utf-8"), file.name) == []
+
+
+def test_placeholder_images_are_for_the_build_alone() -> None:
+    """With --deploy a placeholder is a finding even with a digest; a digest of a real image is none."""
+    assert rules(SERVICE, deploy=True) == {"image-digest"}
+    digest = "@sha256:" + "0" * 64
+    placeholder = changed(":latest", digest)
+    assert rules(placeholder, deploy=True) == {"image-digest"}
+    assert rules(changed("REGION-docker.pkg.dev/PROJECT_ID/REPOSITORY", "host/p/r", placeholder), deploy=True) == set()
+
+
+def test_quota_is_the_operators() -> None:
+    """Whoever has more GPUs says so, and the warning is gone."""
+    more = changed("maxScale: '3'", "maxScale: '7'")
+    assert rules(more) == {"scale"}
+    assert rules(more, gpu_quota=7) == set()
+
+
+def test_file_of_the_image_is_no_finding() -> None:
+    """A variable that names a file of the image is right, and the other rules still see the settings."""
+    env = "            - name: PROBE_AGENT_MODEL\n"
+    prompts = f"            - name: PROBE_AGENT_WARMUP_PROMPTS\n              value: /no/such/file\n{env}"
+    assert rules(changed(env, prompts)) == set()
+    assert rules(changed(env, prompts, changed("'8.5'", "'9.5'"))) == {"startup-hold"}
+
+
+def test_value_from_a_secret_is_no_finding() -> None:
+    """A variable whose value the file only refers to is not judged."""
+    old = "            - name: PROBE_AGENT_MODEL\n              value: gemma3:4b-it-qat@8192\n"
+    new = "            - name: PROBE_AGENT_MODEL\n              valueFrom: {secretKeyRef: {name: s, key: '1'}}\n"
+    assert rules(changed(old, new)) == set()
+
+
+def test_check_value_of_the_rule_of_thumb() -> None:
+    """Three models of four slots take 24 at once (R29)."""
+    three = changed("gemma3:4b-it-qat@8192", "a:1@8192,b:1@8192,c:1@8192")
+    fixes = [finding.fix for finding in lint(three, "x") if finding.rule == "concurrency"]
+    assert fixes == ["Set containerConcurrency: 24."]
+
+
+@pytest.mark.parametrize("junk", ["", "# nothing\n", "[1, 2]", "text", "3", "kind: Service", "steps: 3", "kind: [x]"])
+def test_junk_is_a_finding(junk: str) -> None:
+    """Whatever the file holds instead of a service is a finding and never a crash."""
+    assert lint(junk, "x")
+
+
+def test_deep_nesting_is_a_finding() -> None:
+    """A text nested beyond all sense is no YAML for us, and no crash."""
+    assert rules("[" * 5000) == {"yaml"}
+
+
+@pytest.mark.parametrize("wrong", [None, "text", 3, True, [], {}, [None], [[]], {"a": None}])
+def test_wrong_shape_anywhere_is_the_schemas_business(wrong: Any) -> None:
+    """Any part of the service replaced by something of another shape is reported, if at all, but never a crash."""
+
+    def parts(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        return [place, *(each for key, part in inner for each in parts(part, (*place, key)))]
+
+    service = yaml.safe_load(SERVICE)
+    for place in parts(service)[1:]:
+        document = copy.deepcopy(service)
+        holder = document
+        for step in place[:-1]:
+            holder = holder[step]
+        holder[place[-1]] = wrong
+        assert all(problem.reason and problem.fix for _, problem in engine.problems(document, Options())), place
+
+
+def test_merge_keys_are_no_duplicates() -> None:
+    """YAML's merge keys are read as YAML means them."""
+    merged = changed("  name: ollama-gemma\n", "  <<: {name: ollama-gemma}\n")
+    assert rules(merged) == set()
+
+
+def test_each_document_of_a_file_is_looked_at() -> None:
+    """Of two documents in one file, the second has its findings too."""
+    assert rules(SERVICE + "---\nkind: Job\n") == {"kind"}
+
+
+def test_paths_are_written_as_people_do() -> None:
+    """Names with dots or slashes stand in brackets and quotes."""
+    assert path_text(("a", 0, "b")) == "a[0].b"
+    assert path_text(("a", "x.y/z")) == 'a["x.y/z"]'
+    assert path_text(()) == "(top level)"
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    """A rule's id is its own."""
+
+    def check(_view: Any, _options: Options) -> Any:
+        """Find nothing."""
+        yield from list[Problem]()
+
+    with pytest.raises(ValueError, match="two rules are called ingress"):
+        rule("ingress")(check)
+
+
+def test_numbers_of_64_bits_may_be_text() -> None:
+    """Cloud Build takes diskSizeGb as a number and as text, as JSON's 64-bit numbers are written."""
+    for size in (500, "500"):
+        build = {"steps": [{"name": "x"}], "options": {"diskSizeGb": size}}
+        assert list(schema.problems(build, schema.BUILD, "Build")) == []
+
+
+def test_json_is_a_list_of_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--format json prints one list, also of no findings, and the status tells which it was."""
+    bad = ROOT / "tests" / "lint" / "startup-tcp.yaml"
+
+    assert command.run(arguments(str(bad), "--format", "json")) == 1
+    first = json.loads(capsys.readouterr().out)[0]
+    assert list(first) == ["rule", "severity", "file", "line", "path", "reason", "fix"]
+    assert (first["rule"], first["severity"], first["file"]) == ("startup-tcp", "error", str(bad))
+
+    assert command.run(arguments(str(ROOT / "service.yaml"), "--format", "json")) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_text_has_a_block_for_each_finding_and_a_count(capsys: pytest.CaptureFixture[str]) -> None:
+    """People read file, line, rule, place, reason and fix, and last how many there were."""
+    bad = ROOT / "tests" / "lint" / "keep-alive.yaml"
+
+    assert command.run(arguments(str(bad))) == 1
+
+    out = capsys.readouterr().out
+    assert f"{bad}:24: error [keep-alive]\n  at   spec.template.spec.containers[0].env\n  why  without" in out
+    assert out.endswith("\n1 error, 1 warning in 1 file\n")
+
+
+def test_unreadable_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing file and one that is no UTF-8 are named with what to do; the status is 2; the others are linted."""
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes(b"a: \xe9")
+
+    assert command.run(arguments(str(tmp_path / "none.yaml"), str(latin), str(ROOT / "service.yaml"))) == 2
+
+    said = capsys.readouterr()
+    assert "none.yaml: cannot be read: No such file or directory; give the file" in said.err
+    assert "latin.yaml: is not UTF-8 text" in said.err
+    assert said.out == "no findings in 3 files\n"
+
+
+def test_quota_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    """A quota that is no number is refused with what is expected."""
+    with pytest.raises(SystemExit):
+        arguments("--gpu-quota", "many")
+    assert "expected a whole number of GPUs, found 'many'" in capsys.readouterr().err
