@@ -14,6 +14,7 @@ from typing import Self
 import httpx
 from tests.servers import free_port, wait_until
 
+from probe_agent.models.choose import choose
 from probe_agent.ollama_server import OllamaServer
 from probe_agent.readiness import ReadinessState
 from probe_agent.settings import Settings
@@ -37,7 +38,7 @@ class Agent:
         variables = {name if name.startswith("OLLAMA_") else f"PROBE_AGENT_{name}": given[name] for name in given}
         self.settings = Settings.from_environ({**QUICK, "PROBE_AGENT_OLLAMA_URL": url, **variables})
         self.server = OllamaServer(url, keep_alive=self.settings.keep_alive)
-        self.supervisor = Supervisor(self.settings, self.server)
+        self.supervisor = Supervisor(self.settings, self.server, source=choose(self.settings, self.server))
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:

@@ -10,6 +10,7 @@ from tests.unit.conftest import Clock
 from tests.unit.test_metrics_status import bring_up
 
 from probe_agent import app
+from probe_agent.models.mount import MountSource
 from probe_agent.readiness import ReadinessState
 from probe_agent.settings import VARIABLES, Variable
 from probe_agent.supervisor import Supervisor
@@ -64,7 +65,8 @@ async def scrape(supervisor: Supervisor) -> str:
 
 @pytest.fixture
 def metric_names(supervisor: Supervisor, clock: Clock) -> set[str]:
-    """The names of all metrics of a ready agent."""
+    """The names of all metrics of a ready agent that has a source."""
+    supervisor.source = MountSource(Path("/models"))
     bring_up(supervisor, clock)
     return set(re.findall(r"^# TYPE (\S+) ", asyncio.run(scrape(supervisor)), re.MULTILINE))
 

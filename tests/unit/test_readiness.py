@@ -18,9 +18,11 @@ from probe_agent.readiness import (
     ContextDrifted,
     ContextUnattainable,
     DigestMismatch,
+    FetchFailed,
     FetchStarted,
     LoadFailed,
     ModelAbsent,
+    ModelDamaged,
     ModelEvicted,
     ModelFetched,
     ModelLoaded,
@@ -67,13 +69,14 @@ DESIGNED: Table = {
         (state, kind): FAILED
         for state in ReadinessState
         if state not in TERMINAL
-        for kind in (ContextUnattainable, DigestMismatch, RefusedFormat)
+        for kind in (ContextUnattainable, DigestMismatch, ModelDamaged, RefusedFormat)
     },
     **{(state, StopRequested): STOPPING for state in ReadinessState},
 }
 # What the design leaves open: where a step that fails on the way up leads.
 ADDED: Table = {
     (VERIFYING, ModelAbsent): VERIFYING,
+    (FETCHING, FetchFailed): FETCHING,
     (LOADING, ModelAbsent): VERIFYING,
     (LOADING, LoadFailed): LOADING,
     (WARMING, LoadFailed): LOADING,
@@ -353,7 +356,7 @@ def test_any_sequence_leaves_a_legal_explainable_state() -> None:
 def test_the_sequences_would_find_a_false_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """The random sequences do reach READY: without the check of proofs they find one that is not proven."""
     monkeypatch.setattr(Readiness, "_check_proof", lambda _self, _observation: None)
-    search = settings(SEARCH, derandomize=True, database=None, phases=[Phase.generate])
+    search = settings(SEARCH, max_examples=500, derandomize=True, database=None, phases=[Phase.generate])
 
     with pytest.raises(AssertionError):
         run_state_machine_as_test(AnySequence, settings=search)

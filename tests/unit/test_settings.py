@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from probe_agent import parse
 from probe_agent.errors import SettingsError
 from probe_agent.proof import ModelPin
-from probe_agent.settings import PREFIX, VARIABLES, Device, DriftPolicy, LogLevel, Settings, help_text
+from probe_agent.settings import PREFIX, VARIABLES, Device, DriftPolicy, LogLevel, ModelSource, Settings, help_text
 
 DIGEST = "9521" * 16
 NAMES = [variable.name for variable in VARIABLES]
@@ -39,6 +39,10 @@ def test_the_model_alone_is_enough() -> None:
     """With nothing but a model every other setting has its documented default."""
     assert read() == Settings(
         models=(ModelPin("m"),),
+        model_source=ModelSource.IMAGE,
+        model_store="/models",
+        model_bucket="",
+        runtime_dir="",
         keep_alive=-1,
         device=Device.ANY,
         host="0.0.0.0",
@@ -66,6 +70,9 @@ def test_the_model_alone_is_enough() -> None:
         ("KEEP_ALIVE", "1h30m", "keep_alive", "1h30m"),
         ("KEEP_ALIVE", "5001ms", "keep_alive", "5001ms"),
         ("KEEP_ALIVE", "0.5h", "keep_alive", "0.5h"),
+        ("MODEL_SOURCE", "Mount", "model_source", ModelSource.MOUNT),
+        ("MODEL_STORE", "/mnt/models", "model_store", "/mnt/models"),
+        ("RUNTIME_DIR", "/run/ollama", "runtime_dir", "/run/ollama"),
         ("DEVICE", "gpu", "device", Device.GPU),
         ("DEVICE", "GPU", "device", Device.GPU),
         ("HOST", "127.0.0.1", "host", "127.0.0.1"),
@@ -384,3 +391,28 @@ def test_an_accepted_address_is_one_for_the_client(text: str) -> None:
     except ValueError:
         return
     assert httpx.URL(accepted).host
+
+
+def test_a_download_says_from_where() -> None:
+    """The source gcs needs a bucket; a closing slash is nothing."""
+    assert read(MODEL_SOURCE="gcs", MODEL_BUCKET="gs://some-bucket/a/b/").model_bucket == "gs://some-bucket/a/b"
+    assert "MODEL_BUCKET must say from where" in problems(MODEL_SOURCE="gcs")[0]
+
+
+def test_a_bucket_that_nobody_reads_is_a_mistake() -> None:
+    """A bucket beside another source is told, because its models would not come from there."""
+    assert "only read with" in problems(MODEL_SOURCE="mount", MODEL_BUCKET="gs://some-bucket")[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["some-bucket", "gs://", "gs://Upper", "gs://b ucket/x", "gs://bucket//x", "s3://bucket"]
+)
+def test_what_is_no_bucket_is_refused(text: str) -> None:
+    """The address of a bucket has one form."""
+    assert "expected gs://BUCKET/PREFIX" in problems(MODEL_SOURCE="gcs", MODEL_BUCKET=text)[0]
+
+
+@pytest.mark.parametrize("name", ["MODEL_STORE", "RUNTIME_DIR"])
+def test_a_folder_has_an_absolute_path(name: str) -> None:
+    """A relative path would depend on where the agent was started."""
+    assert "absolute path" in problems(**{name: "models"})[0]

@@ -11,6 +11,7 @@ from probe_agent.waterfall import Phase, Waterfall
 STEPS = [
     (Phase.PORT_OPEN, 10.1),
     (Phase.API_ANSWERS, 10.3),
+    (Phase.MODEL_FETCHED, 10.32),
     (Phase.MODEL_VERIFIED, 10.35),
     (Phase.LOAD, 12.35),
     (Phase.FIRST_TOKEN, 12.5),
@@ -42,7 +43,8 @@ def test_a_start_begins_with_the_agent() -> None:
     [
         (Phase.PORT_OPEN, 0.1),
         (Phase.API_ANSWERS, 0.2),
-        (Phase.MODEL_VERIFIED, 0.05),
+        (Phase.MODEL_FETCHED, 0.02),
+        (Phase.MODEL_VERIFIED, 0.03),
         (Phase.LOAD, 2.0),
         (Phase.FIRST_TOKEN, 0.15),
         (Phase.WARM_UP, 0.25),
@@ -99,9 +101,9 @@ def test_a_rate_needs_bytes_and_time(waterfall: Waterfall) -> None:
 
 def test_an_attempt_that_broke_off_is_forgotten() -> None:
     """A phase reached again drops what was marked after it, because that attempt came to nothing."""
-    waterfall = climbed(5, loaded_bytes=7).mark(Phase.MODEL_VERIFIED, 20.0)
+    waterfall = climbed(6, loaded_bytes=7).mark(Phase.MODEL_VERIFIED, 20.0)
 
-    assert [phase for phase, _ in waterfall.marks] == list(Phase)[:4]
+    assert [phase for phase, _ in waterfall.marks] == list(Phase)[:5]
     assert waterfall.at(Phase.MODEL_VERIFIED) == 20.0
 
 

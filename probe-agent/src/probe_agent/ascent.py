@@ -6,14 +6,27 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from probe_agent.errors import BadAnswer, OllamaError, RequestRefused, ServerTimeout, ServerUnreachable
+from probe_agent.errors import (
+    BadAnswer,
+    BlobDamaged,
+    OllamaError,
+    RequestRefused,
+    ServerTimeout,
+    ServerUnreachable,
+    SourceError,
+)
+from probe_agent.fetch import Fetch
 from probe_agent.loads import Loads
 from probe_agent.ollama_server import OllamaServer
 from probe_agent.proof import ModelPin, ResidentModel, StoredModel, find_stored
 from probe_agent.readiness import (
     ContextDrifted,
+    FetchFailed,
+    FetchStarted,
     LoadFailed,
     ModelAbsent,
+    ModelDamaged,
+    ModelFetched,
     ModelLoaded,
     ModelVerified,
     Observation,
@@ -25,7 +38,7 @@ from probe_agent.readiness import (
 from probe_agent.record import Record
 from probe_agent.residents import Residents
 from probe_agent.settings import Settings
-from probe_agent.warmup import GREETING, ChatPrompt, rounds
+from probe_agent.warming import Warming
 from probe_agent.waterfall import Phase
 
 log = logging.getLogger(__name__)
@@ -37,7 +50,7 @@ DAMAGED = "The model's files are missing or damaged, or memory is short: see Oll
 
 
 class Ascent:
-    """The steps from an unreachable server to a warm model.
+    """The steps from an unreachable server to a warm model. `fetch_of` is None where the model is in the image.
 
     `heard` is told of every sign of life (None) or its lack (the error) while a step waits for Ollama,
     and answers whether to give the step up.
@@ -50,6 +63,7 @@ class Ascent:
         record: Record,
         clock: Callable[[], float],
         heard: Callable[[OllamaError | None], bool],
+        fetch_of: Fetch | None = None,
     ) -> None:
         self.loads = Loads(server, settings.startup_timeout_seconds)
         self.residents = Residents(settings, server, record)
@@ -58,16 +72,19 @@ class Ascent:
         self._record = record
         self._clock = clock
         self._heard = heard
+        self._fetch = fetch_of
+        self._warming = Warming(settings, server, record, self._while_server_answers)
         self._timeout = settings.timeout_seconds
         self._budget = settings.startup_timeout_seconds
         self._rehearsed = False
         self._listing: asyncio.Future[list[StoredModel]] | None = None
         self._embedders: set[str] = set()
-        self._broke: set[int] = set()
 
     async def connect(self) -> Observation:
         """Try until Ollama's API answers; after each period without, say why it does not."""
-        await self.abandon()
+        await self._drop_requests()
+        if self._fetch is not None and not self._fetch.source.needs_server:
+            self._fetch.begin()  # while Ollama boots
         self._record.resident = {}
         until = self._clock() + self._settings.period_seconds
         while True:
@@ -103,18 +120,41 @@ class Ascent:
             listing.cancel()
             await asyncio.gather(listing, return_exceptions=True)
 
-    async def abandon(self) -> None:
-        """Drop every request in flight: the server is gone, or the agent stops."""
+    async def _drop_requests(self) -> None:
         await self._forget_listing()
         await self.loads.abandon()
 
+    async def abandon(self) -> None:
+        """Drop everything that is under way: the agent stops."""
+        await self._drop_requests()
+        if self._fetch is not None:
+            await self._fetch.abandon()
+
+    async def fetch(self) -> Observation:
+        """Wait until the source has delivered every model."""
+        assert self._fetch is not None  # noqa: S101 — `verify` asks for a fetch only where there is one
+        source = self._fetch.source
+        await self._forget_listing()  # of before the fetch
+        try:
+            await self._while_server_answers(self._fetch.done())
+        except BlobDamaged as error:
+            return ModelDamaged(reason=f"source {source.name}: {error.reason}", action=error.action)
+        except SourceError as error:
+            return FetchFailed(reason=f"source {source.name}: {error.reason}", action=error.action)
+        self._record.mark(Phase.MODEL_FETCHED, self._clock())
+        return ModelFetched(reason=f"source {source.name} has delivered {self._names()}")
+
     async def verify(self) -> Observation:
-        """Find every model in the store, as expected."""
+        """Find every model in the store, as expected; where a source is to bring it, once it has."""
+        if self._fetch is not None and not self._fetch.delivered:
+            return FetchStarted(reason=f"waiting for source {self._fetch.source.name} to deliver {self._names()}")
         listing, self._listing = self._listing, None
         stored = await self._while_server_answers(listing or self._server.stored_models(self._budget))
         for pin in self._record.pins:
             found = find_stored(stored, pin)
             if isinstance(found, Observation):
+                if self._fetch is not None and isinstance(found, ModelAbsent):
+                    self._fetch.forget()  # it was there, and is gone: the next look asks the source again
                 return found
             self._record.stored[pin.name] = found
             if found.embeds_only:
@@ -209,41 +249,16 @@ class Ascent:
 
     async def warm(self, epoch: int) -> Observation:
         """Answer the warm-up prompts on every slot, then see that what was proven still holds."""
-        slots = self._settings.num_parallel
+        self._record.restored_slots = 0
         for pin in self._record.pins:
-            for prompts in rounds(self._prompts(pin), slots):
-                if failure := await self._warm_round(pin, prompts):
-                    return failure
+            # The vector of the proof has warmed all that an embedding model has.
+            if not self.embeds(pin) and (failure := await self._warming.warm(pin)):
+                return failure
         if finding := await self._while_server_answers(self.residents.look(self._budget)):
             return finding
         self._record.mark(Phase.WARM_UP, self._clock())
+        slots = self._settings.num_parallel
         return WarmUpDone(reason=f"{self._names()} answers; warm on {slots} parallel slot(s)", epoch=epoch)
-
-    def _prompts(self, pin: ModelPin) -> tuple[ChatPrompt, ...]:
-        if self.embeds(pin):
-            return ()  # the vector of the proof has warmed all that an embedding model has
-        given = self._settings.warmup_prompts
-        return tuple(prompt for prompt in given if prompt.model in (None, pin.name)) or (GREETING,)
-
-    async def _warm_round(self, pin: ModelPin, prompts: tuple[ChatPrompt, ...]) -> LoadFailed | None:
-        requests = (self._server.chat(pin, prompt, self._budget) for prompt in prompts)
-        answers = await self._while_server_answers(asyncio.gather(*requests, return_exceptions=True))
-        self._record.warmup_prompts += len(answers)
-        for prompt, answer in zip(prompts, answers, strict=True):
-            if isinstance(answer, RequestRefused) and self._is_to_blame(prompt, answer):
-                self._record.warmup_refused += 1
-                log.warning("a warm-up prompt is left out: %s", answer.reason)
-            elif isinstance(answer, OllamaError):
-                return LoadFailed(reason=f"warm-up of {pin} failed: {answer.reason}", action=answer.action)
-            elif isinstance(answer, BaseException):
-                raise answer
-        return None
-
-    def _is_to_blame(self, prompt: ChatPrompt, refusal: RequestRefused) -> bool:
-        """Whether a prompt is bad and not the runner: Ollama says 500 to both, but a new runner would do better."""
-        again = id(prompt) in self._broke
-        self._broke.add(id(prompt))
-        return again or refusal.status < http.HTTPStatus.INTERNAL_SERVER_ERROR
 
     async def _while_server_answers(self, waiting: Awaitable[T]) -> T:
         """Wait as long as it takes, but no longer than the server itself shows signs of life."""

@@ -23,6 +23,7 @@ class AgentCollector(Collector):
         """Read the state once."""
         yield from self._states()
         yield from self._cold_start()
+        yield from self._source()
         yield from self._watch()
         yield from self._models()
 
@@ -56,6 +57,20 @@ class AgentCollector(Collector):
             text = "Bytes of model files over seconds of the first load."
             rate = waterfall.load_bytes_per_second
             yield GaugeMetricFamily("probe_agent_load_bytes_per_second", text, value=rate)
+
+    def _source(self) -> Iterator[Metric]:
+        restored = self._supervisor.record.restored_slots
+        text = "Slots that hold the build's prompt cache."
+        yield GaugeMetricFamily("probe_agent_prompt_cache_restored_slots", text, value=restored)
+        if self._supervisor.source is None:
+            return
+        now = self._supervisor.source.progress.snapshot()
+        text = "Bytes of models that are in place and checked."
+        yield GaugeMetricFamily("probe_agent_fetch_done_bytes", text, value=now.done_bytes)
+        text = "Bytes of models that the source is to deliver."
+        yield GaugeMetricFamily("probe_agent_fetch_size_bytes", text, value=now.total_bytes)
+        text = "Rate at which the source delivers."
+        yield GaugeMetricFamily("probe_agent_fetch_bytes_per_second", text, value=now.bytes_per_second or 0.0)
 
     def _watch(self) -> Iterator[Metric]:
         record = self._supervisor.record

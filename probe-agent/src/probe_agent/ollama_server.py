@@ -126,6 +126,28 @@ class OllamaServer:
         request = {"model": pin.name, "keep_alive": self._keep_alive, "stream": False, **prompt.request(pin.num_ctx)}
         await self._ask("POST", "/api/chat", timeout, request)
 
+    async def pull(self, name: str, silence: float, told: Callable[[dict[str, Any]], object]) -> None:
+        """Let Ollama fetch a model from its registry; `told` gets every line of its progress.
+
+        However long it takes, no two lines may lie more than `silence` seconds apart.
+        """
+        path = "/api/pull"
+        with _translated(path, silence):
+            async with asyncio.timeout(silence) as patience:
+                async with self._http.stream("POST", path, json={"model": name}) as answer:
+                    if answer.is_error:
+                        await answer.aread()
+                        raise RequestRefused(answer.status_code, _message(answer.text), request=path)
+                    last: dict[str, Any] = {}
+                    async for text in answer.aiter_lines():
+                        patience.reschedule(asyncio.get_running_loop().time() + silence)
+                        last = json.loads(text)
+                        if "error" in last:
+                            raise BadAnswer(f"{path} failed: {_shortened(str(last['error']))}")
+                        told(last)
+            if last.get("status") != "success":
+                raise BadAnswer(f"{path} ended without success")
+
     async def _ask(self, verb: str, path: str, timeout: float, body: dict[str, Any] | None = None) -> dict[str, Any]:
         with _translated(path, timeout):
             async with asyncio.timeout(timeout), self._http.stream(verb, path, json=body) as answer:

@@ -17,6 +17,8 @@ MAX_NUM_CTX = 1 << 24  # no model is trained beyond 10M tokens; a larger number 
 DIGEST = re.compile(r"(?:sha256:)?([0-9a-fA-F]{12,64})")
 DURATION = re.compile(r"-?(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h))+")
 ADDRESS = re.compile(r"https?://(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?/?")
+# Bucket names: https://cloud.google.com/storage/docs/buckets#naming; a prefix is any path without empty parts.
+BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[^/\s]+)*/?")
 MAX_PORT = 65535
 SECONDS_OF = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -111,6 +113,20 @@ def url(text: str) -> str:
     if not match or not 0 < int(match["port"] or "80") <= MAX_PORT or not _is_host(match["host"]):
         raise ValueError("expected http://HOST:PORT of the Ollama server, without a path")
     return text.rstrip("/")
+
+
+def bucket(text: str) -> str:
+    """Read where a store lies in Cloud Storage: gs://BUCKET, with or without a prefix."""
+    if not BUCKET.fullmatch(text):
+        raise ValueError("expected gs://BUCKET/PREFIX, or gs://BUCKET")
+    return text.rstrip("/")
+
+
+def directory(text: str) -> str:
+    """Read a folder's absolute path; whether it is there shows when it is used."""
+    if not text.startswith("/"):
+        raise ValueError("expected the absolute path of a folder")
+    return text
 
 
 def _is_host(host: str) -> bool:

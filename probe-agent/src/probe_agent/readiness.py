@@ -56,12 +56,22 @@ class ModelAbsent(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchStarted(Observation):
-    """A wanted model is not in Ollama's store, and a source is configured."""
+    """A source is configured, and has not yet delivered what is wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFetched(Observation):
-    """The source has delivered what was absent."""
+    """The source has delivered every wanted model, whole and checked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchFailed(Observation):
+    """The source did not deliver, in a way that another try may mend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDamaged(Observation):
+    """A blob of the model is not what its name says, fetched once more or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +160,7 @@ class StopRequested(Observation):
     """The platform asked the agent to stop."""
 
 
-_UNMENDABLE = (ContextUnattainable, DigestMismatch, RefusedFormat, AgentFault)
+_UNMENDABLE = (ContextUnattainable, DigestMismatch, ModelDamaged, RefusedFormat, AgentFault)
 # What ends READY while Ollama itself answers.
 LOST = (ModelEvicted, ContextDrifted, SpilledToCpu, RunnerLost)
 _TERMINAL = (ReadinessState.FAILED, ReadinessState.STOPPING)
@@ -163,6 +173,7 @@ def _rows() -> dict[tuple[ReadinessState, type[Observation]], ReadinessState]:
         (_S.VERIFYING, ModelVerified): _S.LOADING,
         (_S.VERIFYING, ModelAbsent): _S.VERIFYING,
         (_S.VERIFYING, FetchStarted): _S.FETCHING,
+        (_S.FETCHING, FetchFailed): _S.FETCHING,
         (_S.FETCHING, ModelFetched): _S.VERIFYING,
         (_S.LOADING, ModelAbsent): _S.VERIFYING,
         (_S.LOADING, LoadFailed): _S.LOADING,

@@ -27,6 +27,7 @@ class Record:
     unpinned: int = 0
     warmup_prompts: int = 0
     warmup_refused: int = 0
+    restored_slots: int = 0
 
     @classmethod
     def begin(cls, started: float, models: tuple[ModelPin, ...]) -> "Record":

@@ -10,6 +10,7 @@ from types import FrameType
 import uvicorn
 
 from probe_agent import app, logs
+from probe_agent.models.choose import choose
 from probe_agent.ollama_server import OllamaServer
 from probe_agent.settings import Settings
 from probe_agent.supervisor import Supervisor
@@ -78,7 +79,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 async def _serve(settings: Settings, listener: socket.socket, started: float) -> int:
     ollama = OllamaServer(settings.ollama_url, keep_alive=settings.keep_alive)
-    supervisor = Supervisor(settings, ollama, started=started)
+    supervisor = Supervisor(settings, ollama, source=choose(settings, ollama), started=started)
     config = uvicorn.Config(
         app.build(supervisor),
         log_config=None,

@@ -33,6 +33,15 @@ class DriftPolicy(StrEnum):
     REPORT = "report"
 
 
+class ModelSource(StrEnum):
+    """Where the models come from: the image, a mounted store, a download from Cloud Storage, or a registry."""
+
+    IMAGE = "image"
+    MOUNT = "mount"
+    GCS = "gcs"
+    PULL = "pull"
+
+
 class LogLevel(StrEnum):
     """The least severe level that is logged."""
 
@@ -47,6 +56,10 @@ class Settings:
     """Everything the agent is told. Times are seconds; `keep_alive` is as Ollama takes it."""
 
     models: tuple[ModelPin, ...]
+    model_source: ModelSource
+    model_store: str
+    model_bucket: str
+    runtime_dir: str
     keep_alive: int | str
     device: Device
     host: str
@@ -143,6 +156,11 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append(
             f"{PREFIX}MODEL_DIGEST: {len(digests)} digests for {len(models)} models; give one for each, in order"
         )
+    source, bucket = values.get(PREFIX + "MODEL_SOURCE"), values.get(PREFIX + "MODEL_BUCKET")
+    if source is ModelSource.GCS and bucket == "":
+        problems.append(f"{PREFIX}MODEL_SOURCE=gcs: {PREFIX}MODEL_BUCKET must say from where: gs://BUCKET/PREFIX")
+    if source not in (None, ModelSource.GCS) and bucket:
+        problems.append(f"{PREFIX}MODEL_BUCKET: is only read with {PREFIX}MODEL_SOURCE=gcs; leave it out")
     named = {prompt.model for prompt in values.get(PREFIX + "WARMUP_PROMPTS", ()) if prompt.model is not None}
     if models and (strangers := named - {name for name, _ in models}):
         problems.append(f"{PREFIX}WARMUP_PROMPTS: names {min(strangers)!r}, which is not in {PREFIX}MODEL")
@@ -176,6 +194,30 @@ VARIABLES: tuple[Variable, ...] = (
         parse.optional(parse.digests, ()),
         "",
         "The expected digest of each model, in order, at least 12 hex digits; another one is FAILED.",
+    ),
+    Variable(
+        PREFIX + "MODEL_SOURCE",
+        parse.choice(ModelSource),
+        "image",
+        "image | mount | gcs | pull: where the models come from; all but image are fetched or checked before the load.",
+    ),
+    Variable(
+        PREFIX + "MODEL_STORE",
+        parse.directory,
+        "/models",
+        "mount, gcs: the store's folder, on a volume that Ollama has too, as its OLLAMA_MODELS.",
+    ),
+    Variable(
+        PREFIX + "MODEL_BUCKET",
+        parse.optional(parse.bucket, ""),
+        "",
+        "gcs: the bucket that holds the store, gs://BUCKET/PREFIX, as ops models push made it.",
+    ),
+    Variable(
+        PREFIX + "RUNTIME_DIR",
+        parse.optional(parse.directory, ""),
+        "",
+        "A folder shared with the image of Ollama, which tells there of itself; unset: no prompt cache of the build.",
     ),
     Variable(
         PREFIX + "KEEP_ALIVE",

@@ -1,5 +1,6 @@
 """What `/status` and the probes say: plain JSON values made from the supervisor's state, without I/O."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,14 +34,22 @@ def status(supervisor: Supervisor) -> dict[str, Any]:
         "epoch": supervisor.readiness.epoch,
         "agent": {"version": __version__, "uptime_seconds": round(now - record.started, 3)},
         "ollama": {"url": supervisor.settings.ollama_url, "version": record.ollama_version},
+        "source": _source(supervisor),
         "models": [_model(pin, record) for pin in record.pins],
         "waterfall": record.waterfall.as_json(),
+        "prompt_cache": {"restored_slots": record.restored_slots},
         "watch": {
             "failures_in_a_row": supervisor.failures_in_a_row,
             "last_check_seconds_ago": ago,
             "reloads": sum(record.reloads.values()),
         },
     }
+
+
+def _source(supervisor: Supervisor) -> dict[str, Any] | None:
+    if supervisor.source is None:
+        return None
+    return {"source": supervisor.source.name, **asdict(supervisor.source.progress.snapshot())}
 
 
 def _model(pin: ModelPin, record: Record) -> dict[str, Any]:

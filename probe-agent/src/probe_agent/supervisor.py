@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable
 
 from probe_agent.ascent import Ascent
 from probe_agent.errors import OllamaError, ServerTimeout
+from probe_agent.fetch import Fetch
+from probe_agent.models.source import Source
 from probe_agent.ollama_server import OllamaServer
 from probe_agent.policy import FailureStreak, ReloadLimit
 from probe_agent.readiness import (
     LOST,
     AgentFault,
     ContextDrifted,
+    FetchFailed,
     LoadFailed,
     ModelAbsent,
     ModelEvicted,
@@ -45,7 +48,8 @@ MISSED_CHECKS = 5
 class Supervisor:
     """Owns the readiness of one instance. `run` is its only writer; `stop` is called from the same event loop.
 
-    `clock` is monotonic, in seconds; `started` is its reading when the agent started.
+    `source` is where models come from that are not in the image. `clock` is monotonic, in seconds; `started` is its
+    reading when the agent started.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Supervisor:
         settings: Settings,
         server: OllamaServer,
         *,
+        source: Source | None = None,
         clock: Callable[[], float] = time.monotonic,
         started: float | None = None,
     ) -> None:
@@ -73,11 +78,14 @@ class Supervisor:
         self._repeats = FailureStreak(told=1)
         period = settings.period_seconds
         self._limit = ReloadLimit(period, LONGEST_WAIT_PERIODS * period, CALM_PERIODS * period)
-        self._ascent = Ascent(settings, server, self.record, clock, self._heard)
+        self.source = source
+        fetch = None if source is None else Fetch(source, [pin.name for pin in settings.models])
+        self._ascent = Ascent(settings, server, self.record, clock, self._heard, fetch)
         self._watch = Watch(settings, self.record, clock, self._ascent, self._limit)
         self._steps: dict[ReadinessState, Callable[[], Awaitable[Observation | None]]] = {
             ReadinessState.UNREACHABLE: self._ascent.connect,
             ReadinessState.VERIFYING: self._ascent.verify,
+            ReadinessState.FETCHING: self._ascent.fetch,
             ReadinessState.LOADING: self._load,
             ReadinessState.WARMING: lambda: self._ascent.warm(self.readiness.epoch),
             ReadinessState.READY: self._watch.check,
@@ -167,7 +175,7 @@ class Supervisor:
             self._watch.begin(now)
         if after.latched or after.terminal:
             self.settled.set()
-        if isinstance(observation, ModelAbsent):
+        if isinstance(observation, (ModelAbsent, FetchFailed)):
             self._pause = self.settings.period_seconds
         elif isinstance(observation, (*LOST, LoadFailed)):
             self._load_at = now + self._wait_to_load(observation, now)

@@ -11,6 +11,7 @@ class Phase(StrEnum):
     AGENT_UP = "agent_up"
     PORT_OPEN = "port_open"
     API_ANSWERS = "api_answers"
+    MODEL_FETCHED = "model_fetched"
     MODEL_VERIFIED = "model_verified"
     LOAD = "load"
     FIRST_TOKEN = "first_token"  # noqa: S105 — a token of text

@@ -1,0 +1,25 @@
+"""Which source the settings ask for."""
+
+from pathlib import Path
+
+from probe_agent.models.mount import MountSource
+from probe_agent.models.pull import PullSource
+from probe_agent.models.source import Source
+from probe_agent.ollama_server import OllamaServer
+from probe_agent.settings import ModelSource, Settings
+
+
+def choose(settings: Settings, server: OllamaServer) -> Source | None:
+    """Return the source; None where the model is in the image and nothing has to come."""
+    store = Path(settings.model_store)
+    match settings.model_source:
+        case ModelSource.MOUNT:
+            return MountSource(store)
+        case ModelSource.GCS:
+            from probe_agent.models.gcs import GcsSource  # noqa: PLC0415 — only who downloads pays for its imports
+
+            return GcsSource(settings.model_bucket, store)
+        case ModelSource.PULL:
+            return PullSource(server)
+        case _:
+            return None

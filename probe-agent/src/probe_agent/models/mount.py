@@ -1,0 +1,85 @@
+"""A store on a mounted volume, a bucket by FUSE for instance: nothing is moved, everything is checked.
+
+Reading every byte once to check it also brings the files near: the load that follows finds them in memory.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from probe_agent.errors import BlobDamaged, ManifestRefused, SourceError
+from probe_agent.models.blobs import check_blob
+from probe_agent.models.layout import BlobRef, StoreManifest, manifest_path, read_manifest
+from probe_agent.models.progress import Progress
+
+# A model is one large file and a few tiny ones: more threads would only wait for the same disk.
+READERS = 4
+
+
+class _Stopped(Exception):
+    """The fetch was cancelled; ends a reader between two pieces."""
+
+
+class MountSource:
+    """Checks the models of the store in `folder`, which Ollama reads too. See `Source`."""
+
+    name = "mount"
+    needs_server = False
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.progress = Progress(clock)
+        self._folder = folder
+
+    async def fetch(self, models: tuple[str, ...]) -> None:
+        """Read every blob of every model and hold it against its name."""
+        self.progress.reset()
+        stop = threading.Event()
+        try:
+            await asyncio.to_thread(self._check, models, stop)
+        except OSError as error:
+            reason = f"the volume at {self._folder} cannot be read: {error.strerror}"
+            raise SourceError(
+                reason, action="Check the volume's mount and the service account's right to read."
+            ) from error
+        finally:
+            stop.set()
+
+    def _check(self, models: tuple[str, ...], stop: threading.Event) -> None:
+        blobs = {blob.sha256: blob for model in models for blob in self._manifest(model).blobs}
+        self.progress.expect(sum(blob.size_bytes for blob in blobs.values()))
+        with ThreadPoolExecutor(READERS, "check-blob") as pool:
+            checks = [pool.submit(self._check_one, blob, stop) for blob in blobs.values()]
+            try:
+                for check in checks:
+                    check.result()
+            finally:
+                stop.set()  # the first fault is enough: the other readers end
+
+    def _manifest(self, model: str) -> StoreManifest:
+        try:
+            return read_manifest(model, (self._folder / manifest_path(model)).read_bytes())
+        except FileNotFoundError:
+            reason = f"model {model} is not on the volume at {self._folder}"
+            raise SourceError(reason, action=f"ops models push {model} to the bucket that is mounted there.") from None
+        except ManifestRefused as error:
+            raise SourceError(str(error), action=f"ops models push {model} to the bucket again.") from error
+
+    def _check_one(self, blob: BlobRef, stop: threading.Event) -> None:
+        read = 0
+
+        def advanced(size: int) -> None:
+            nonlocal read
+            if stop.is_set():
+                raise _Stopped
+            read += size
+            self.progress.advance(size)
+
+        path = self._folder / blob.path
+        try:
+            check_blob(path, blob, advanced)
+        except BlobDamaged:
+            self.progress.advance(-read)
+            check_blob(path, blob, advanced)  # once more: a network volume may have had a bad moment

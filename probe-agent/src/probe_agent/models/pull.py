@@ -1,0 +1,46 @@
+"""A pull from a registry, done by Ollama itself, which checks every blob against its name and resumes."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from probe_agent.errors import OllamaError, SourceError
+from probe_agent.models.progress import Progress
+from probe_agent.ollama_server import OllamaServer
+
+# Ollama tells of its progress several times a second; a minute without a word is a dead connection.
+SILENCE_SECONDS = 60.0
+UNREACHED = "Check the way out (Cloud NAT, egress all-traffic) and the model's name; or put the model into the image."
+
+
+class PullSource:
+    """Asks `server` to pull. See `Source`."""
+
+    name = "pull"
+    needs_server = True
+
+    def __init__(self, server: OllamaServer, clock: Callable[[], float] = time.monotonic) -> None:
+        self.progress = Progress(clock)
+        self._server = server
+
+    async def fetch(self, models: tuple[str, ...]) -> None:
+        """Pull one model after the other: each is already fetched over many connections."""
+        self.progress.reset()
+        for model in models:
+            seen: dict[str, int] = {}
+            try:
+                await self._server.pull(model, SILENCE_SECONDS, lambda line, seen=seen: self._told(line, seen))  # type: ignore[misc]
+            except OllamaError as error:
+                raise SourceError(f"model {model} could not be pulled: {error.reason}", action=UNREACHED) from error
+
+    def _told(self, line: dict[str, Any], seen: dict[str, int]) -> None:
+        """Count one line of Ollama's: how much of which layer is there; what is there at its first line is resumed."""
+        digest, total, completed = line.get("digest"), line.get("total"), line.get("completed", 0)
+        if not isinstance(digest, str) or not isinstance(total, int) or not isinstance(completed, int):
+            return
+        if digest not in seen:
+            self.progress.expect(total)
+            self.progress.resume(completed)
+        else:
+            self.progress.advance(completed - seen[digest])
+        seen[digest] = completed

@@ -1,0 +1,233 @@
+"""Models from Cloud Storage: downloaded in parts, checked, resumed, and never half visible."""
+
+import asyncio
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.buckets import BUCKET, BucketServer
+from tests.integration.agent import Agent
+from tests.integration.test_supervisor import Ollama
+from tests.stores import WEIGHTS, weights_of, write_store
+
+from probe_agent.errors import BlobDamaged, SourceError
+from probe_agent.models import gcs
+from probe_agent.models.gcs import GcsSource
+
+pytestmark = [pytest.mark.anyio]
+PART = 5000
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Asyncio is what uvicorn runs the agent on."""
+    return "asyncio"
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BucketServer]:
+    """A bucket that holds model `m` under the prefix `p`; parts are small, and nothing is tried again for long."""
+    write_store(tmp_path / "bucket" / "p")
+    monkeypatch.setattr(gcs, "PART_BYTES", PART)
+    monkeypatch.setattr(gcs, "RETRY_SECONDS", 0.2)
+    with BucketServer(tmp_path / "bucket") as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        yield server
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """The volume that is downloaded into."""
+    return tmp_path / "store"
+
+
+def source(store: Path, url: str = f"gs://{BUCKET}/p") -> GcsSource:
+    """Make a source."""
+    return GcsSource(url, store)
+
+
+def visible(store: Path) -> set[str]:
+    """Return what Ollama would see: every file outside the folder for what is under way."""
+    files = (path for path in store.rglob("*") if path.is_file())
+    return {str(path.relative_to(store)) for path in files if gcs.ASIDE not in path.parts}
+
+
+async def test_a_model_arrives_whole_in_parts(bucket: BucketServer, store: Path) -> None:
+    """Every blob comes in ranges, is checked, and lies where Ollama looks; nothing is left aside."""
+    manifest = write_store(bucket.folder / "p")
+    one = source(store)
+
+    await one.fetch(("m",))
+
+    assert visible(store) == {manifest.path, *(blob.path for blob in manifest.blobs)}
+    assert weights_of(store, manifest).read_bytes() == WEIGHTS
+    assert list((store / gcs.ASIDE).iterdir()) == []
+    assert bucket.asked.count(f"p/{manifest.weights.path if manifest.weights else ''}") == -(-len(WEIGHTS) // PART)
+    assert one.progress.snapshot().done_bytes == manifest.size_bytes
+
+
+async def test_what_is_there_is_checked_and_not_fetched_again(bucket: BucketServer, store: Path) -> None:
+    """A second start on the same volume only reads it, from a bucket without a prefix as well."""
+    manifest = write_store(bucket.folder)
+    await source(store, f"gs://{BUCKET}").fetch(("m",))
+    bucket.asked.clear()
+    again = source(store, f"gs://{BUCKET}")
+
+    await again.fetch(("m",))
+
+    assert bucket.asked == [manifest.path]
+    assert again.progress.snapshot().resumed_bytes == manifest.size_bytes
+
+
+async def test_an_interrupted_download_goes_on(bucket: BucketServer, store: Path) -> None:
+    """Cancelled in the middle it leaves nothing visible; begun anew it fetches only the parts that are missing."""
+    manifest = write_store(bucket.folder / "p")
+    name = f"p/{manifest.weights.path if manifest.weights else ''}"
+    reached, let_go = threading.Event(), threading.Event()
+
+    def halt(asked: str) -> None:
+        if bucket.asked.count(name) > 3 and asked == name:
+            reached.set()
+            let_go.wait(10)
+
+    bucket.halt = halt
+    task = asyncio.create_task(source(store).fetch(("m",)))
+    journal = store / gcs.ASIDE / f"{Path(name).name}.parts"
+    await asyncio.to_thread(reached.wait, 10)
+    async with asyncio.timeout(10):
+        while not journal.read_text():  # noqa: ASYNC110 — a file has no event
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    let_go.set()
+    assert manifest.path not in visible(store)
+    assert f"blobs/{Path(name).name}" not in visible(store)
+    async with asyncio.timeout(10):
+        while any(thread.name.startswith("download") for thread in threading.enumerate()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    bucket.halt = lambda _: None
+    bucket.asked.clear()
+    again = source(store)
+
+    await again.fetch(("m",))
+
+    assert 0 < bucket.asked.count(name) < -(-len(WEIGHTS) // PART)
+    assert again.progress.snapshot().resumed_bytes > 0
+    assert weights_of(store, manifest).read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("bad_times", [1, 2])
+async def test_a_flipped_bit_is_fetched_once_more_and_then_named(
+    bucket: BucketServer, store: Path, bad_times: int
+) -> None:
+    """A blob that arrives wrong is fetched again; wrong twice, it is an error with its name, and stays invisible."""
+    manifest = write_store(bucket.folder / "p")
+    name = manifest.weights.path if manifest.weights else ""
+    spoiled: list[str] = []
+
+    def spoil(asked: str, content: bytes) -> bytes:
+        if not asked.endswith(name) or len(spoiled) >= bad_times * -(-len(WEIGHTS) // PART):
+            return content
+        spoiled.append(asked)
+        return bytes([content[0] ^ 1]) + content[1:]
+
+    bucket.spoil = spoil
+    if bad_times == 1:
+        await source(store).fetch(("m",))
+        assert weights_of(store, manifest).read_bytes() == WEIGHTS
+        return
+    with pytest.raises(BlobDamaged, match=Path(name).name):
+        await source(store).fetch(("m",))
+    assert manifest.path not in visible(store)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
+async def test_a_damaged_bucket_never_becomes_ready(bucket: BucketServer, store: Path, damage: str) -> None:
+    """One flipped bit, a truncated or a missing object: never READY, and the blob is named in the reason."""
+    path = weights_of(bucket.folder / "p", write_store(bucket.folder / "p"))
+    match damage:
+        case "flipped":
+            path.write_bytes(b"X" + WEIGHTS[1:])
+        case "truncated":
+            path.write_bytes(WEIGHTS[:-4000])
+        case _:
+            path.unlink()
+    server = Ollama()
+    with server.running:
+        async with Agent(
+            server.url, MODEL_SOURCE="gcs", MODEL_BUCKET=f"gs://{BUCKET}/p", MODEL_STORE=str(store)
+        ) as agent:
+            await agent.until("FETCHING" if damage == "missing" else "FAILED", path.name)
+            assert not agent.supervisor.readiness.latched
+    assert server.asked("/api/generate") == []
+
+
+async def test_a_model_from_a_bucket_becomes_ready(bucket: BucketServer, store: Path) -> None:
+    """The agent downloads while Ollama boots, and loads what it has checked."""
+    server = Ollama()
+    with server.running:
+        async with Agent(
+            server.url, MODEL_SOURCE="gcs", MODEL_BUCKET=f"gs://{BUCKET}/p", MODEL_STORE=str(store)
+        ) as agent:
+            await agent.until("READY")
+    assert bucket.asked
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "action"),
+    [
+        (404, "no such bucket or object", "PROBE_AGENT_MODEL_BUCKET"),
+        (403, "no permission", "objectViewer"),
+        (401, "no permission", "objectViewer"),
+        (503, "broke off", "Private Google Access"),
+    ],
+)
+async def test_a_refusal_says_what_to_do(
+    bucket: BucketServer, store: Path, status: int, words: str, action: str
+) -> None:
+    """A missing bucket, no permission, an outage: each has its own sentence."""
+    bucket.status = status
+
+    with pytest.raises(SourceError, match=words) as caught:
+        await source(store).fetch(("m",))
+
+    assert action in caught.value.action
+
+
+async def test_nobody_there_says_what_to_do(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network without a way to the service is an error of the way, not of the agent."""
+    monkeypatch.setattr(gcs, "RETRY_SECONDS", 0.2)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+
+    with pytest.raises(SourceError, match="broke off"):
+        await source(store).fetch(("m",))
+
+
+async def test_a_manifest_that_is_none_is_told(bucket: BucketServer, store: Path) -> None:
+    """A damaged manifest in the bucket names the model and the cure."""
+    manifest = write_store(bucket.folder / "p")
+    (bucket.folder / "p" / manifest.path).write_bytes(b"{")
+
+    with pytest.raises(SourceError, match="model m") as caught:
+        await source(store).fetch(("m",))
+
+    assert "ops models push m" in caught.value.action
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "volume is full"), (errno.EROFS, "Read-only")])
+async def test_a_volume_that_does_not_take_it_is_told(
+    bucket: BucketServer, store: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    """A full volume, or one that cannot be written, is named with the cure."""
+
+    def write(_counting: object, _piece: bytes) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(gcs._Counting, "write", write)
+
+    with pytest.raises(SourceError, match=words):
+        await source(store).fetch(("m",))
+    assert bucket.asked

@@ -1,0 +1,40 @@
+"""Small stores in Ollama's layout, whole or damaged on purpose."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from probe_agent.models.layout import MODEL_MEDIA_TYPE, StoreManifest, read_manifest
+
+WEIGHTS = b"weights " * 4096
+
+
+def write_store(folder: Path, model: str = "m", weights: bytes = WEIGHTS) -> StoreManifest:
+    """Write a model of two blobs, and return its manifest."""
+    contents = {"application/vnd.docker.container.image.v1+json": b"{}", MODEL_MEDIA_TYPE: weights}
+    config, layer = (
+        {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
+        for kind, content in contents.items()
+    )
+    manifest = read_manifest(model, json.dumps({"schemaVersion": 2, "config": config, "layers": [layer]}).encode())
+    for blob, content in zip(manifest.blobs, contents.values(), strict=True):
+        path = folder / blob.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    place = folder / manifest.path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(manifest.content)
+    return manifest
+
+
+def weights_of(folder: Path, manifest: StoreManifest) -> Path:
+    """Return the file of the weights."""
+    assert manifest.weights is not None
+    return folder / manifest.weights.path
+
+
+def flip_a_bit(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
