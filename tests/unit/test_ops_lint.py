@@ -216,7 +216,7 @@ def test_unreadable_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     said = capsys.readouterr()
     assert "none.yaml: cannot be read: No such file or directory; give the file" in said.err
     assert "latin.yaml: is not UTF-8 text" in said.err
-    assert said.out == "no findings in 3 files\n"
+    assert said.out == "no findings in 1 file\n"
 
 
 def test_quota_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:

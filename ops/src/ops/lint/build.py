@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ops.lint.findings import Options, Problem
-from ops.lint.view import items, mapping, text
+from ops.lint.values import items, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

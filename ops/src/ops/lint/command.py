@@ -38,24 +38,23 @@ def run(arguments: argparse.Namespace) -> int:
     """Lint the files. Returns 0: nothing found; 1: findings; 2: a file cannot be read."""
     options = Options(deploy=arguments.deploy, gpu_quota=arguments.gpu_quota)
     found: list[Finding] = []
-    unreadable = False
+    read = 0
     for file in arguments.files:
         try:
             content = file.read_text(encoding="utf-8")
         except OSError as error:
             sys.stderr.write(f"ops lint: {file}: cannot be read: {error.strerror}; give the file: ops lint FILE\n")
-            unreadable = True
         except UnicodeDecodeError:
             sys.stderr.write(f"ops lint: {file}: is not UTF-8 text; save it as UTF-8\n")
-            unreadable = True
         else:
+            read += 1
             found += lint(content, str(file), options)
     if arguments.format == "json":
         shown = json.dumps([dataclasses.asdict(finding) for finding in found], indent=2, ensure_ascii=False)
     else:
-        shown = as_text(found, len(arguments.files))
+        shown = as_text(found, read)
     sys.stdout.write(shown + "\n")
-    return UNREADABLE if unreadable else FOUND if found else CLEAN
+    return UNREADABLE if read < len(arguments.files) else FOUND if found else CLEAN
 
 
 def as_text(found: Sequence[Finding], files: int) -> str:

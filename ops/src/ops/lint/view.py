@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ops.lint.values import items, mapping, text, whole
 from probe_agent.errors import SettingsError
 from probe_agent.settings import PREFIX, Settings
 
@@ -24,30 +25,6 @@ SHARED_VARIABLES = {"OLLAMA_NUM_PARALLEL"}
 """Ollama's own variables that the agent reads too."""
 UNREADABLE = "cannot be read"
 """How the agent says that a variable's file is not there; from here a file of the image never is."""
-
-
-def mapping(value: Any) -> dict[Any, Any]:
-    """Return a mapping as it is, anything else as an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def items(value: Any) -> list[Any]:
-    """Return a list as it is, anything else as an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def text(value: Any) -> str:
-    """Return text as it is, anything else as no text."""
-    return value if isinstance(value, str) else ""
-
-
-def whole(value: Any) -> int | None:
-    """Return a whole number, also one that is written as text."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
-        return int(value)
-    return value if isinstance(value, int) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ops.lint.findings import Options, Problem, Severity, rule
-from ops.lint.view import REVISION, View, whole
+from ops.lint.values import whole
+from ops.lint.view import REVISION, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ops.lint.findings import Options, Problem, rule
-from ops.lint.view import REVISION, REVISION_ANNOTATIONS, Container, View, items, mapping, text
+from ops.lint.values import items, mapping, text
+from ops.lint.view import REVISION, REVISION_ANNOTATIONS, Container, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -77,7 +77,7 @@ def startup_agreement(view: View, _options: Options) -> Iterator[Problem]:
     if first and second and first.question != second.question:
         names = ("kind", "path", "port", "initialDelaySeconds", "periodSeconds", "timeoutSeconds", "failureThreshold")
         pairs = zip(names, first.question, second.question, strict=True)
-        differ = ", ".join(f"{name} ({one} and {other})" for name, one, other in pairs if one != other)
+        differ = ", ".join(f"{name} ({_or_none(one)} and {_or_none(two)})" for name, one, two in pairs if one != two)
         reason = f"differs from the startupProbe of the ingress {view.ingress.name!r} in {differ}"
         yield Problem(second.place, reason, "Make both probes the same.")
 
@@ -112,3 +112,7 @@ def startup_timeout(view: View, _options: Options) -> Iterator[Problem]:
         )
         fix = f"Set PROBE_AGENT_STARTUP_TIMEOUT_SECONDS to '{probe.budget}'."
         yield Problem(view.agent.env_place("PROBE_AGENT_STARTUP_TIMEOUT_SECONDS"), reason, fix)
+
+
+def _or_none(value: object) -> object:
+    return "none" if value in ("", None) else value

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ops.lint.findings import Options, Problem, rule
-from ops.lint.view import REVISION, View, mapping
+from ops.lint.values import mapping
+from ops.lint.view import REVISION, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

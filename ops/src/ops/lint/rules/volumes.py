@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ops.lint.findings import Options, Problem, Severity, rule
-from ops.lint.view import REVISION, View, items, mapping, text
+from ops.lint.values import items, mapping, text
+from ops.lint.view import REVISION, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ops.lint.view import Container
 
 FILE_CACHE = ("cache-dir", "file-cache-max-size-mb", "file-cache:max-size-mb")
 """mountOptions that switch gcsfuse's file cache on."""
@@ -30,6 +33,57 @@ def volume_missing(view: View, _options: Options) -> Iterator[Problem]:
             place = (*REVISION, "volumes", index)
             reason = f"no container mounts the volume {name!r}"
             yield Problem(place, reason, "Mount it, or remove it.", Severity.WARNING)
+
+
+def volume_at(container: Container, folder: str) -> str:
+    """Return the volume that holds a folder of a container, or nothing when the folder is its image's."""
+    best, found = "", ""
+    for raw in items(container.raw.get("volumeMounts")):
+        path = text(mapping(raw).get("mountPath")).rstrip("/")
+        if path and (folder == path or folder.startswith(path + "/")) and len(path) > len(best):
+            best, found = path, text(mapping(raw).get("name"))
+    return found
+
+
+def _shared(view: View, folder: str, variable: str) -> Iterator[Problem]:
+    if view.agent is None or view.ollama is None:
+        return
+    ours, theirs = volume_at(view.agent, folder), volume_at(view.ollama, folder)
+    if not ours or ours != theirs:
+        reason = (
+            f"{folder} lies on {_volume(ours)} for the agent, on {_volume(theirs)} for Ollama: "
+            "what one writes there the other does not see"
+        )
+        fix = f"Mount one volume at {folder} in both containers."
+        yield Problem(view.agent.env_place(variable), reason, fix)
+
+
+def _volume(name: str) -> str:
+    return f"the volume {name!r}" if name else "no volume"
+
+
+@rule("model-store")
+def model_store(view: View, _options: Options) -> Iterator[Problem]:
+    """A model that is mounted or downloaded lies on a volume of both containers, where Ollama looks for it."""
+    if view.agent is None or view.ollama is None:
+        return
+    if view.agent.env.get("PROBE_AGENT_MODEL_SOURCE", "").lower() not in ("mount", "gcs"):
+        return
+    store = view.agent.env.get("PROBE_AGENT_MODEL_STORE", "") or "/models"
+    models = view.ollama.env.get("OLLAMA_MODELS", "")
+    if models.rstrip("/") != store.rstrip("/"):
+        found = f"looks in {models}" if models else "has no OLLAMA_MODELS and looks in its home"
+        fix = f"Set OLLAMA_MODELS to {store}."
+        yield Problem(view.ollama.env_place("OLLAMA_MODELS"), f"the models lie in {store}, Ollama {found}", fix)
+    yield from _shared(view, store.rstrip("/"), "PROBE_AGENT_MODEL_STORE")
+
+
+@rule("runtime-dir")
+def runtime_dir(view: View, _options: Options) -> Iterator[Problem]:
+    """The runtime directory is one volume of both containers, or the agent learns nothing of Ollama's image."""
+    folder = view.agent.env.get("PROBE_AGENT_RUNTIME_DIR", "").rstrip("/") if view.agent else ""
+    if folder:
+        yield from _shared(view, folder, "PROBE_AGENT_RUNTIME_DIR")
 
 
 @rule("gcsfuse-cache")
