@@ -102,3 +102,13 @@ def scale(view: View, options: Options) -> Iterator[Problem]:
         reason = f"{said}, one GPU each; the region grants {options.gpu_quota}"
         fix = f"Set autoscaling.knative.dev/maxScale to '{options.gpu_quota}', or say --gpu-quota N if you have more."
         yield Problem((*place, "autoscaling.knative.dev/maxScale"), reason, fix, Severity.WARNING)
+
+
+@rule("revision-bounds")
+def revision_bounds(view: View, _options: Options) -> Iterator[Problem]:
+    """Concurrency and the time-out of a request lie within the platform's bounds."""
+    for name, most in (("containerConcurrency", 1000), ("timeoutSeconds", 3600)):
+        value = whole(view.spec.get(name))
+        if value is not None and not 0 <= value <= most:
+            reason = f"{name} is {value}; the platform takes at most {most}"
+            yield Problem((*REVISION, name), reason, f"Choose a value from 1 to {most}.")

@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from ops.lint.findings import Options, Problem, rule
+from ops.lint.findings import Options, Problem, Severity, rule
 from ops.lint.values import items, mapping, text
 from ops.lint.view import REVISION, REVISION_ANNOTATIONS, Container, View
 
@@ -23,6 +23,7 @@ LARGE_GPU = "nvidia-rtx-pro-6000"
 ACCELERATOR, GPU = "run.googleapis.com/accelerator", "nvidia.com/gpu"
 GIB_OF = {"Ki": 2**-20, "Mi": 2**-10, "Gi": 1, "Ti": 2**10, "": 2**-30, "k": 1e3 / 2**30}
 GIB_OF |= {"M": 1e6 / 2**30, "G": 1e9 / 2**30}
+OPEN_VOLUME = ("Give sizeLimit, such as 16Mi.", Severity.WARNING)
 SELECTOR = (*REVISION, "nodeSelector")
 
 
@@ -155,7 +156,7 @@ def memory_volume(view: View, _options: Options) -> Iterator[Problem]:
         place = (*REVISION, "volumes", index, "emptyDir")
         size = gib(empty["sizeLimit"]) if "sizeLimit" in empty else None
         if size is None:
-            yield Problem(place, "a memory volume without a size may fill the instance", "Give sizeLimit: 16Mi.")
+            yield Problem(place, "a memory volume without a size may fill the instance", *OPEN_VOLUME)
             continue
         users = [c for c in view.containers if any(name == volume.get("name") for _, name in c.mounts)]
         memory = math.fsum(gib(c.limits.get("memory", "512Mi")) or 0 for c in users)

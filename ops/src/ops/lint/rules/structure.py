@@ -6,13 +6,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ops.lint.findings import Options, Problem, rule
-from ops.lint.values import mapping
+from ops.lint.values import items, mapping, whole
 from ops.lint.view import REVISION, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONTAINERS = (*REVISION, "containers")
+RESERVED_VARIABLES = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
+"""What the platform sets itself (Cloud Run, container runtime contract)."""
+WHOLE_TRAFFIC = 100
 MOST_CONTAINERS = 10
 """Containers of one instance (Cloud Run, multiple containers)."""
 
@@ -82,3 +85,23 @@ def duplicate_variable(view: View, _options: Options) -> Iterator[Problem]:
         for name, times in names.items():
             if times > 1:
                 yield Problem(container.env_place(name), f"{name} is set {times} times", "Keep one of them.")
+
+
+@rule("reserved-variable")
+def reserved_variable(view: View, _options: Options) -> Iterator[Problem]:
+    """Variables that the platform sets itself are not set by the file: it refuses that."""
+    for container in view.containers:
+        for name in RESERVED_VARIABLES:
+            if name in container.env_places:
+                reason = f"{name} is set by the platform, and refused in a file"
+                fix = "Remove it" + ("; the port is containerPort." if name == "PORT" else ".")
+                yield Problem(container.env_place(name), reason, fix)
+
+
+@rule("traffic")
+def traffic(view: View, _options: Options) -> Iterator[Problem]:
+    """The shares of traffic add up to 100 per cent, or the API refuses the file."""
+    targets = items(mapping(view.document.get("spec")).get("traffic"))
+    total = sum(whole(mapping(target).get("percent")) or 0 for target in targets)
+    if targets and total != WHOLE_TRAFFIC:
+        yield Problem(("spec", "traffic"), f"the shares add up to {total} per cent", "Let percent add up to 100.")

@@ -94,7 +94,7 @@ def gcsfuse_cache(view: View, _options: Options) -> Iterator[Problem]:
         options = dict(part.strip().partition("=")[::2] for part in text(attributes.get("mountOptions")).split(","))
         buffered = options.get("enable-buffered-read", "false").lower() != "false"
         cached = [name for name in FILE_CACHE if name in options and options[name] != "0"]
-        if buffered and cached:
+        if buffered and cached and options.get("file-cache-max-size-mb") != "0":
             place = (*REVISION, "volumes", index, "csi", "volumeAttributes", "mountOptions")
             reason = f"enable-buffered-read together with {cached[0]}: the file cache turns buffered reads off"
             yield Problem(place, reason, "Keep one: buffered reads for a model that is read once.")
