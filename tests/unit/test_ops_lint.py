@@ -103,6 +103,52 @@ def test_file_of_the_image_is_no_finding() -> None:
     assert rules(changed(env, prompts, changed("'8.5'", "'9.5'"))) == {"startup-hold"}
 
 
+SHARED = """      volumes:
+        - name: model
+          emptyDir: {medium: Memory, sizeLimit: 8Gi}
+        - name: run
+          emptyDir: {medium: Memory, sizeLimit: 16Mi}
+      containers:
+"""
+MOUNTS = """          volumeMounts:
+            - {name: model, mountPath: /models}
+            - {name: run, mountPath: /run/ollama}
+          env:
+"""
+GCS = """            - {name: PROBE_AGENT_MODEL_SOURCE, value: gcs}
+            - {name: PROBE_AGENT_MODEL_BUCKET, value: gs://bucket/prefix}
+            - {name: PROBE_AGENT_RUNTIME_DIR, value: /run/ollama}
+            - name: PROBE_AGENT_MODEL
+"""
+
+
+def test_volumes_of_both_containers_are_right() -> None:
+    """A download into a volume that both containers mount has no finding; mounted elsewhere by one, it has."""
+    shared = changed("            - name: PROBE_AGENT_MODEL\n", GCS, changed("          env:\n", MOUNTS))
+    shared = changed("      containers:\n", SHARED, shared)
+    assert rules(shared) == set()
+    at = shared.rindex("mountPath: /run/ollama")
+    assert rules(shared[:at] + "mountPath: /run/other" + shared[at + 22 :]) == {"runtime-dir"}
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"steps": [{"name": "x", "id": "a"}, {"name": "x", "id": "a"}]}, {"build-wait-for"}),
+        ({"steps": [{"name": "x", "id": "a"}, {"name": "x", "waitFor": ["a", "-"]}]}, set()),
+        ({"steps": [{"name": "x", "script": "echo $_OWN"}]}, set()),
+        ({"steps": [{"name": "x", "args": ["$$_OWN $PROJECT_ID"]}]}, set()),
+        ({"steps": [{"name": "x"}], "substitutions": {"_A": "b"}}, {"build-substitution"}),
+        ({"steps": [{"name": "$_B"}], "substitutions": {"_A": "b", "_B": "$_A"}}, set()),
+        ({"steps": [{"name": "$_B"}], "options": {"substitutionOption": "ALLOW_LOOSE"}}, set()),
+        ({"steps": [{"name": "x", "automapSubstitutions": True}], "substitutions": {"_A": "b"}}, set()),
+    ],
+)
+def test_build_is_read_as_cloud_build_reads_it(change: dict[str, Any], found: set[str]) -> None:
+    """Steps wait for earlier ones, and each substitution is declared and used, in the ways that there are."""
+    assert rules(yaml.safe_dump(change)) == found
+
+
 def test_value_from_a_secret_is_no_finding() -> None:
     """A variable whose value the file only refers to is not judged."""
     old = "            - name: PROBE_AGENT_MODEL\n              value: gemma3:4b-it-qat@8192\n"
