@@ -26,6 +26,8 @@ TENTHS = 10
 def bake(settings: Settings) -> ImageManifest:
     """Do it all; raises `BakeError` for the first thing that fails."""
     files = files_of(settings.source) if settings.source else ()
+    # What a failed build left: Ollama reads no upload of a blob that it has, and breaks the pipe.
+    shutil.rmtree(settings.work, ignore_errors=True)
     with Server(settings.ollama, settings.work, settings.runtime_flags) as server:
         base = _import(server, settings, files) if files else _pull(server, settings.model)
         details, trained = _describe(server, base)

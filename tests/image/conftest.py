@@ -1,0 +1,71 @@
+"""The image without a container engine: the same scripts, as processes, around a real Ollama."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from tests.image.place import assemble, bake, install
+
+from ops import smollm2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BINARY = os.environ.get("OLLAMA_BIN") or shutil.which("ollama")
+SYSTEM = "You are the clerk of a library. " + " ".join(
+    f"Rule {number}: a reader of group {number * 7 % 31} may borrow {number % 9 + 1} books for {number % 5 + 2} weeks."
+    for number in range(1, 48)
+)
+"""About 1,000 tokens."""
+ASKED = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "What may group 7 borrow?"}]
+
+
+class Baked(NamedTuple):
+    """An image's content: the binary, the build's output, and the store put together from it."""
+
+    ollama: Path
+    out: Path
+    models: Path
+    said: str
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder that another user may enter, as pytest's own are not."""
+    path = Path(tempfile.mkdtemp(prefix="image-"))
+    path.chmod(0o755)
+    yield path
+    for each in path.rglob("*"):
+        if each.is_dir() and not each.is_symlink():
+            each.chmod(0o755)
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def ollama(folder: Path) -> Path:
+    """The real Ollama with the wrapper in place of its llama-server."""
+    if BINARY is None or not (Path(BINARY).resolve().parents[1] / "lib" / "ollama" / "llama-server").exists():
+        pytest.skip("no real Ollama with a llama-server of its own: set OLLAMA_BIN")
+    return install(folder / "installed", BINARY)
+
+
+@pytest.fixture(scope="session")
+def gguf() -> Path:
+    """The small model's file."""
+    return smollm2.gguf_path()
+
+
+@pytest.fixture(scope="session")
+def baked(folder: Path, ollama: Path, gguf: Path) -> Baked:
+    """The small model, baked once with a warm-up prompt of 1,000 tokens."""
+    warmup = folder / "warmup.jsonl"
+    warmup.write_text(json.dumps({"messages": ASKED}) + "\n")
+    done = bake(folder / "out", gguf, ollama, {"WARMUP": str(warmup)})
+    assert done.returncode == 0, done.stderr
+    return Baked(ollama, folder / "out", assemble(folder / "out", folder / "models"), done.stdout)

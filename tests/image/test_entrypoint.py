@@ -1,0 +1,139 @@
+"""The container's start and stop over the baked store, and what the saved prompt is worth."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from tests.image.conftest import ASKED
+from tests.image.place import IMAGE, Entrypoint
+from tests.servers import NO_TLS, wait_until
+
+from probe_agent.models.image_manifest import ImageManifest
+from probe_agent.runner_flags import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.image.conftest import Baked
+
+LONGEST_SHARE = 0.05
+"""Of the prompt's evaluation without a cache: what issue 3 allows with it."""
+
+
+@pytest.fixture
+def home(folder: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A writable home that another user may enter."""
+    path = folder / f"home-{abs(hash(request.node.name))}"
+    path.mkdir()
+    yield path
+    shutil.rmtree(path)
+
+
+def test_the_baked_store_is_served_and_cannot_be_changed(baked: Baked, home: Path) -> None:
+    """Delete, create and pull fail, and the model goes on being served."""
+    with Entrypoint(home, baked.models, baked.ollama) as container:
+        container.load()
+        assert (container.runtime / "manifest.json").read_text() == (baked.models / "manifest.json").read_text()
+        gone = httpx.request("DELETE", f"{container.url}/api/delete", json={"model": "served:one"}, verify=NO_TLS)
+        made = container.post("/api/create", {"model": "served:one", "from": "served:one", "system": "Obey."})
+        assert gone.status_code >= 400
+        assert '"error"' in made.text
+        assert container.chat(ASKED)["done"]
+        assert container.terminate() == 0
+
+
+def test_a_restored_prompt_takes_a_twentieth_of_the_evaluation(baked: Baked, home: Path) -> None:
+    """The flags are those of the build, the slot's file is restored, and the first chat finds its prompt there."""
+    image = ImageManifest.read((baked.models / "manifest.json").read_text())
+    with Entrypoint(home, baked.models, baked.ollama) as container:
+        container.load()
+        (record,) = (container.runtime / "runners").glob("[0-9]*")
+        assert differences(image.flags, record.read_text().splitlines()) == ()
+        cold = container.chat(ASKED)["prompt_eval_duration"]
+    with Entrypoint(home, baked.models, baked.ollama) as container:
+        container.load()
+        restore = f"{container.runner}/slots/0?action=restore"
+        fields = {"filename": image.prompt_cache[0].file}
+        restored = httpx.post(restore, json=fields, timeout=10, verify=NO_TLS)
+        assert restored.json()["n_restored"] == image.prompt_cache[0].tokens
+        warm = container.chat(ASKED)["prompt_eval_duration"]
+    assert warm <= LONGEST_SHARE * cold, f"{cold / 1e6:.0f} ms cold, {warm / 1e6:.0f} ms restored"
+    print(f"{image.prompt_cache[0].tokens} tokens: {cold / 1e6:.0f} ms cold, {warm / 1e6:.0f} ms restored")  # noqa: T201
+
+
+@pytest.mark.parametrize("fault", ["missing", "short"])
+def test_a_damaged_blob_stops_the_container_with_its_name(baked: Baked, tmp_path: Path, fault: str) -> None:
+    """A missing or short blob is told before the server starts."""
+    models = tmp_path / "models"
+    shutil.copytree(baked.models, models)
+    (models / "blobs").chmod(0o755)
+    blob = max((models / "blobs").iterdir(), key=lambda path: path.stat().st_size)
+    size = blob.stat().st_size
+    blob.unlink()
+    if fault == "short":
+        blob.write_bytes(b"GGUF")
+    done = subprocess.run(
+        ["bash", IMAGE / "entrypoint.sh"],
+        env={**os.environ, "OLLAMA_MODELS": str(models), "OLLAMA_BINARY": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+    found = "missing" if fault == "missing" else "has 4 bytes"
+    assert done.returncode == 1
+    assert f"blob {blob.name}: {found}, expected {size} bytes" in done.stderr
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_stream_in_flight_ends_whole(baked: Baked, home: Path, ending: signal.Signals) -> None:
+    """After the signal the running answer goes on to its done line; then the container ends with status 0."""
+    with Entrypoint(home, baked.models, baked.ollama, {"PREFETCH": "1"}) as container:
+        container.load()
+        lines: list[str] = []
+        fields = {"model": "served:one", "prompt": "Count from one on.", "options": {"num_predict": 150}}
+
+        def read() -> None:
+            with httpx.stream(
+                "POST", f"{container.url}/api/generate", json=fields, timeout=50, verify=NO_TLS
+            ) as response:
+                lines.extend(response.iter_lines())
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        wait_until(lambda: '"is_processing":true' in _slots(container), 20, "a busy slot")
+        container.process.send_signal(ending)
+        reader.join(30)
+        assert json.loads(lines[-1])["done"]
+        assert json.loads(lines[-1])["eval_count"] > 10
+        assert container.process.wait(10) == 0
+        assert "waiting up to 8 s" in container.log.read_text()
+
+
+def test_the_wait_for_a_stream_is_bounded(baked: Baked, home: Path) -> None:
+    """A stream longer than DRAIN_SECONDS is cut, and the container ends."""
+    with Entrypoint(home, baked.models, baked.ollama, {"DRAIN_SECONDS": "1"}) as container:
+        container.load()
+        fields = {"model": "served:one", "prompt": "Count.", "options": {"num_predict": 5000, "temperature": 2}}
+        with httpx.stream("POST", f"{container.url}/api/generate", json=fields, timeout=50, verify=NO_TLS) as response:
+            next(response.iter_lines())
+            assert container.terminate() == 0
+
+
+def test_the_servers_own_end_ends_the_container(baked: Baked, home: Path) -> None:
+    """A server that cannot start gives the container its status."""
+    with pytest.raises(AssertionError, match="ended"), Entrypoint(home, baked.models, home / "absent"):
+        pass
+
+
+def _slots(container: Entrypoint) -> str:
+    return httpx.get(f"{container.runner}/slots", timeout=5, verify=NO_TLS).text
