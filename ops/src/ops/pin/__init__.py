@@ -1,0 +1,1 @@
+"""`ops pin`: image digests put into a service's YAML."""
