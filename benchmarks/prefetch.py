@@ -1,0 +1,94 @@
+"""From a cold page cache to "loaded": the weights read ahead in parallel while the server boots, or not, in turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+from benchmarks import sample, servers
+from benchmarks.process import LOOPBACK, free_port
+from benchmarks.result import Result
+
+NAME = "prefetch"
+PAIRS, QUICK_PAIRS = 10, 2
+LOADED_SECONDS = 120.0
+READERS = 8
+"""As in the image's entrypoint."""
+MIB = 1 << 20
+METHOD = (
+    "From: the instant before Ollama's process is made, its blobs dropped from the page cache (POSIX_FADV_DONTNEED). "
+    "To: the answer of a load request that is repeated until the server takes it. In turns, which way is first changes "
+    f"with each pair; 'prefetch' reads {READERS} ranges of the weights at once by dd, as the entrypoint does. "
+    "'ratio' is the median of each pair's prefetch over none; below 1 it wins. No target: it tells the default."
+)
+
+
+def run(folder: Path, *, quick: bool) -> Result:
+    """Measure both ways."""
+    server = servers.choose(folder)
+    store = Path(server.environ["OLLAMA_MODELS"])
+    blobs = sorted((store / "blobs").iterdir(), key=lambda path: path.stat().st_size)
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(QUICK_PAIRS if quick else PAIRS):
+        for ahead in (True, False) if number % 2 else (False, True):
+            times[ahead].append(_start(server, blobs, ahead=ahead))
+    pairs = zip(times[True], times[False], strict=True)
+    return Result(
+        name=NAME,
+        server=server.description,
+        method=METHOD,
+        targets=(),
+        measured={
+            "ratio": statistics.median(with_it / without for with_it, without in pairs),
+            "prefetch_seconds": sample.summary(times[True]),
+            "none_seconds": sample.summary(times[False]),
+            "weights_bytes": blobs[-1].stat().st_size,
+        },
+    )
+
+
+def _start(server: servers.Server, blobs: list[Path], *, ahead: bool) -> float:
+    for blob in blobs:
+        _drop(blob)
+    port = free_port()
+    with server.on(port) as ollama:
+        readers = _read_ahead(blobs[-1]) if ahead else []
+        try:
+            ollama.until(lambda: _load(port), LOADED_SECONDS, "answer to the load")
+            return time.monotonic() - ollama.started
+        finally:
+            for reader in readers:
+                reader.wait(LOADED_SECONDS)
+
+
+def _drop(blob: Path) -> None:
+    opened = os.open(blob, os.O_RDONLY)
+    try:
+        os.fsync(opened)  # a page that is not written yet cannot be dropped
+        os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(opened)
+
+
+def _read_ahead(weights: Path) -> list[subprocess.Popen[bytes]]:
+    share = weights.stat().st_size // MIB // READERS + 1
+    ranges = [f"skip={number * share}" for number in range(READERS)]
+    command = ["dd", f"if={weights}", "of=/dev/null", "bs=1M", f"count={share}", "status=none"]
+    return [subprocess.Popen([*command, each]) for each in ranges]
+
+
+def _load(port: int) -> bool | None:
+    body = json.dumps({"model": servers.MODEL, "keep_alive": -1}).encode()
+    request = urllib.request.Request(f"http://{LOOPBACK}:{port}/api/generate", body)
+    try:
+        # As long as a load may take: hanging up would abort it.
+        with urllib.request.urlopen(request, timeout=LOADED_SECONDS) as response:  # noqa: S310 — our own address
+            response.read()
+    except OSError:
+        return None
+    return True
