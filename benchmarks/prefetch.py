@@ -48,6 +48,8 @@ def run(folder: Path, *, quick: bool) -> Result:
             "prefetch_seconds": sample.summary(times[True]),
             "none_seconds": sample.summary(times[False]),
             "weights_bytes": blobs[-1].stat().st_size,
+            # That dropping does what it says: one plain read of the weights after it, and one more.
+            "plain_read_seconds": {"dropped": _read(blobs[-1], drop=True), "cached": _read(blobs[-1], drop=False)},
         },
     )
 
@@ -73,6 +75,16 @@ def _drop(blob: Path) -> None:
         os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(opened)
+
+
+def _read(weights: Path, *, drop: bool) -> float:
+    if drop:
+        _drop(weights)
+    began = time.monotonic()
+    with weights.open("rb", buffering=0) as file:
+        while file.read(MIB):
+            pass
+    return time.monotonic() - began
 
 
 def _read_ahead(weights: Path) -> list[subprocess.Popen[bytes]]:
