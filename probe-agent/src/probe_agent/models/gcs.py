@@ -23,7 +23,7 @@ from probe_agent.models.layout import BlobRef, StoreManifest, manifest_path, rea
 from probe_agent.models.progress import Progress
 
 if TYPE_CHECKING:
-    from google.cloud.storage import Bucket
+    from google.cloud.storage import Bucket, Client
 
 # Eight streams fill the network of an instance; parts of 32 MiB make an interruption cost little.
 WORKERS = 8
@@ -62,8 +62,8 @@ class GcsSource:
             stop.set()
 
     def _fetch(self, models: tuple[str, ...], stop: threading.Event) -> None:
-        with _translated(self._url, self._folder):
-            bucket = self._bucket()
+        with _translated(self._url, self._folder), self._client() as client:
+            bucket = client.bucket(self._bucket_name)
             manifests = [self._manifest(bucket, model) for model in models]
             blobs = {blob.sha256: blob for manifest in manifests for blob in manifest.blobs}
             self.progress.expect(sum(blob.size_bytes for blob in blobs.values()))
@@ -72,10 +72,10 @@ class GcsSource:
             for manifest in manifests:
                 self._publish(self._aside(manifest.digest), manifest.path, manifest.content)
 
-    def _bucket(self) -> "Bucket":
+    def _client(self) -> "Client":
         from google.cloud import storage  # noqa: PLC0415 — slow to import, and only who downloads needs it
 
-        return storage.Client(project="unused").bucket(self._bucket_name)
+        return storage.Client(project="unused")
 
     def _manifest(self, bucket: "Bucket", model: str) -> StoreManifest:
         try:
