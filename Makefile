@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK   := --generate-hashes --no-emit-index-url --universal --python-version 3.11 --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-live lint fmt bench lock clean
+.PHONY: help run demo test test-live test-images lint fmt bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 12
@@ -29,6 +29,9 @@ test: $(VENV)/test.stamp ## lint, types, and every test but the benchmarks
 
 test-live: $(VENV)/test.stamp ## only the behaviour suite: stand-in and real Ollama
 	$(BIN)/python -m pytest tests/live -v
+
+test-images: $(VENV)/test.stamp ## build and run the agent's image without an engine (Debian's buildah, as root)
+	$(BIN)/python -m tests.images
 
 lint: $(VENV)/test.stamp ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -42,11 +42,8 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BucketSe
 
 @pytest.fixture(autouse=True)
 def _nothing_of_the_library_is_left() -> Iterator[None]:
-    """Wait for the library's own thread, and collect its connection here rather than in a later test."""
+    """Collect the connections of the library's own thread here rather than in a later test."""
     yield
-    for thread in threading.enumerate():
-        if "_fetch_background" in thread.name:
-            thread.join(15)
     gc.collect()
 
 
