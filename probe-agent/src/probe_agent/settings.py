@@ -211,7 +211,7 @@ VARIABLES: tuple[Variable, ...] = (
         PREFIX + "MODEL_BUCKET",
         parse.optional(parse.bucket, ""),
         "",
-        "gcs: the bucket that holds the store, gs://BUCKET/PREFIX, as ops models push made it.",
+        "gcs: the bucket that holds the store, gs://BUCKET/PREFIX, in Ollama's own layout.",
     ),
     Variable(
         PREFIX + "RUNTIME_DIR",

@@ -83,7 +83,7 @@ class GcsSource:
             content = bucket.blob(self._prefix + path).download_as_bytes(**_patience())
             return read_manifest(model, content)
         except ManifestRefused as error:
-            raise SourceError(str(error), action=f"ops models push {model} to {self._url} again.") from error
+            raise SourceError(str(error), action=f"Copy model {model} to {self._url} again.") from error
 
     def _deliver(self, bucket: "Bucket", blob: BlobRef, stop: threading.Event) -> None:
         """Bring one blob to its place; a wrong one is fetched once more."""
@@ -189,7 +189,7 @@ def _translated(url: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except exceptions.NotFound as error:
-        action = "Check PROBE_AGENT_MODEL_BUCKET, and put the model there: ops models push MODEL gs://BUCKET/PREFIX."
+        action = "Check PROBE_AGENT_MODEL_BUCKET, and copy the model there, manifest and blobs."
         raise SourceError(f"{url}: no such bucket or object: {error.message}", action=action) from error
     except (exceptions.Forbidden, exceptions.Unauthorized, GoogleAuthError) as error:
         action = "Give the service account roles/storage.objectViewer on the bucket."
