@@ -106,26 +106,20 @@ def test_file_of_the_image_is_no_finding() -> None:
 SHARED = """      volumes:
         - name: model
           emptyDir: {medium: Memory, sizeLimit: 8Gi}
-        - name: run
-          emptyDir: {medium: Memory, sizeLimit: 16Mi}
-      containers:
 """
 MOUNTS = """          volumeMounts:
             - {name: model, mountPath: /models}
-            - {name: run, mountPath: /run/ollama}
-          env:
 """
 GCS = """            - {name: PROBE_AGENT_MODEL_SOURCE, value: gcs}
             - {name: PROBE_AGENT_MODEL_BUCKET, value: gs://bucket/prefix}
-            - {name: PROBE_AGENT_RUNTIME_DIR, value: /run/ollama}
             - name: PROBE_AGENT_MODEL
 """
 
 
 def test_volumes_of_both_containers_are_right() -> None:
     """A download into a volume that both containers mount has no finding; mounted elsewhere by one, it has."""
-    shared = changed("            - name: PROBE_AGENT_MODEL\n", GCS, changed("          env:\n", MOUNTS))
-    shared = changed("      containers:\n", SHARED, shared)
+    shared = changed("            - name: PROBE_AGENT_MODEL\n", GCS, changed("          volumeMounts:\n", MOUNTS))
+    shared = changed("      volumes:\n", SHARED, shared)
     assert rules(shared) == set()
     at = shared.rindex("mountPath: /run/ollama")
     assert rules(shared[:at] + "mountPath: /run/other" + shared[at + 22 :]) == {"runtime-dir"}
