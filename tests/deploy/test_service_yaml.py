@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import json
 import math
 import re
 from pathlib import Path
@@ -14,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from ops.lint.schema import RUN, api_schema
 from ops.up.manifest import Probe, Service, read_service
 from probe_agent.settings import Settings
 
@@ -28,35 +27,6 @@ L4_CPU, L4_GIB = 4, 16
 """The least that an instance with an L4 must have."""
 GPU_QUOTA = 3
 """GPUs per region that are granted without asking."""
-
-
-def api_schema() -> dict[str, Any]:
-    """Return the Admin API's discovery document as JSON Schema in which unknown names are errors."""
-    package = importlib.util.find_spec("googleapiclient")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    directory = Path(package.submodule_search_locations[0], "discovery_cache", "documents")
-    schemas = json.loads((directory / "run.v1.json").read_text())["schemas"]
-    return {"$ref": "#/$defs/Service", "$defs": {name: strict(schema) for name, schema in schemas.items()}}
-
-
-def strict(schema: dict[str, Any]) -> dict[str, Any]:
-    """Turn one discovery schema into a strict JSON Schema."""
-    if "$ref" in schema:
-        return {"$ref": f"#/$defs/{schema['$ref']}"}
-    result: dict[str, Any] = {"description": schema.get("description", "")}
-    if schema.get("type") != "any":
-        result["type"] = schema["type"]
-    if "enum" in schema:
-        result["enum"] = schema["enum"]
-    if "items" in schema:
-        result["items"] = strict(schema["items"])
-    if "properties" in schema:
-        result["properties"] = {name: strict(child) for name, child in schema["properties"].items()}
-        result["additionalProperties"] = False
-    if "additionalProperties" in schema:
-        result["additionalProperties"] = strict(schema["additionalProperties"])
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +79,7 @@ def limits(document: dict[str, Any]) -> list[dict[str, str]]:
 
 def test_file_is_valid_for_the_admin_api(document: dict[str, Any]) -> None:
     """The Admin API's own schema accepts every name and type of the file."""
-    jsonschema.validate(document, api_schema())
+    jsonschema.validate(document, api_schema(RUN, "Service"))
 
 
 @pytest.mark.parametrize("change", ["name", "type", "place"])
@@ -125,7 +95,7 @@ def test_slip_is_not_valid(document: dict[str, Any], change: str) -> None:
         case _:
             container["containerConcurrency"] = 8
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(wrong, api_schema())
+        jsonschema.validate(wrong, api_schema(RUN, "Service"))
 
 
 def test_agents_environment_is_accepted(settings: Settings) -> None:
@@ -275,7 +245,7 @@ def test_every_variable_has_its_reason() -> None:
 
 def test_annotations_exist_and_stand_where_they_count(document: dict[str, Any]) -> None:
     """Each annotation is one that the Admin API lists, for the resource (service or revision) that carries it."""
-    text = api_schema()["$defs"]["ObjectMeta"]["properties"]["annotations"]["description"]
+    text = api_schema(RUN, "Service")["$defs"]["ObjectMeta"]["properties"]["annotations"]["description"]
     listed = dict(re.findall(r"\* `([\w./-]+)`: ([\w, ]+)", text))
     assert "autoscaling.knative.dev/maxScale" in listed
     places = {"Service": document["metadata"], "Revision": document["spec"]["template"]["metadata"]}
