@@ -9,7 +9,7 @@ import pytest
 from tests.unit.conftest import Clock
 from tests.unit.test_metrics_status import bring_up
 
-from probe_agent import app
+from probe_agent import app, paths
 from probe_agent.models.mount import MountSource
 from probe_agent.readiness import ReadinessState
 from probe_agent.settings import VARIABLES, Variable
@@ -18,7 +18,7 @@ from probe_agent.supervisor import Supervisor
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in README.splitlines() if line.startswith("|")]
-PATHS = [path for paths in app.PATHS.values() for path in paths] + ["/status", "/metrics", "/"]
+PATHS = [path for spellings in paths.PATHS.values() for path in spellings] + ["/status", "/metrics", "/"]
 
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=[variable.name for variable in VARIABLES])

@@ -20,6 +20,7 @@ ARROWS = {
     "__init__": set(),
     "errors": set(),
     "check": set(),
+    "paths": set(),
     "policy": set(),
     "runner_flags": set(),
     "warmup": set(),
@@ -76,7 +77,7 @@ ARROWS = {
     },
     "status": {"__init__", "proof", "record", "supervisor"},
     "metrics": {"readiness", "supervisor"},
-    "app": {"logs", "metrics", "status", "supervisor"},
+    "app": {"logs", "metrics", "paths", "status", "supervisor"},
     "server": {"app", "logs", "models.choose", "ollama_server", "settings", "supervisor"},
     "__main__": {"__init__", "check", "errors", "server", "settings"},
 }

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from ops.images import base_name
 from ops.up import environment, model_choice, model_store, ports, runtime
 from ops.up.errors import LaunchError, ManifestError
 from ops.up.manifest import Container, Service, TcpSocket, read_service
@@ -150,7 +151,7 @@ def test_named_ollama_must_exist() -> None:
 @pytest.mark.parametrize("image", ["h:5000/p/r/ollama:1", "h/ollama@sha256:ab", "ollama"])
 def test_image_is_known_by_its_base_name(image: str) -> None:
     """Registry, tag and digest do not matter for the recipe."""
-    assert runtime.base_name(image) == "ollama"
+    assert base_name(image) == "ollama"
 
 
 def changed(service: Service, name: str, **env: str | None) -> Service:

@@ -1,7 +1,4 @@
-"""The agent's HTTP endpoints. They read the supervisor's state and do no I/O of their own.
-
-Each check has two spellings, because Cloud Run answers some external paths that end in z itself.
-"""
+"""The agent's HTTP endpoints. They read the supervisor's state and do no I/O of their own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,17 +14,13 @@ from starlette.routing import Route
 from starlette.types import Receive
 
 from probe_agent import logs, metrics
+from probe_agent.paths import PATHS
 from probe_agent.status import status, summary
 from probe_agent.supervisor import Supervisor
 
 OK, NOT_FOUND, UNAVAILABLE = 200, 404, 503
 # Answers change from one moment to the next: nothing between the agent and the prober may keep one.
 NO_STORE = {"Cache-Control": "no-store"}
-PATHS = {
-    "startup": ("/startup", "/startupz"),
-    "ready": ("/ready", "/readyz", "/health", "/healthz"),
-    "live": ("/live", "/livez"),
-}
 
 
 class Endpoints:

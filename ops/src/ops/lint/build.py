@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ops.lint.findings import Options, Problem
-from ops.lint.values import items, mapping, text
+from ops.lint.values import items, mapping, text, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def _substitutions(value: dict[str, Any]) -> Iterator[Problem]:
     used: set[str] = set()
     if text(mapping(value.get("options")).get("substitutionOption")) == "ALLOW_LOOSE":
         return
-    for place, line in _texts({name: part for name, part in value.items() if name != "substitutions"}, ()):
+    for place, line in texts({name: part for name, part in value.items() if name != "substitutions"}):
         if place[-1] == "script":  # substitutions are not put into scripts: what looks like one is the shell's
             continue
         for match in USED.finditer(line):
@@ -55,7 +55,7 @@ def _substitutions(value: dict[str, Any]) -> Iterator[Problem]:
                 fix = f"Declare {name} under substitutions with a default, or write $${name} for the shell's own."
                 yield Problem(place, f"uses ${name}, which has no default: the build is refused without it", fix)
             used.add(name)
-    inner = {match[1] or match[2] for _, line in _texts(declared, ()) for match in USED.finditer(line)}
+    inner = {match[1] or match[2] for _, line in texts(declared) for match in USED.finditer(line)}
     automatic = any(mapping(step).get("automapSubstitutions") for step in items(value.get("steps")))
     if automatic or mapping(value.get("options")).get("automapSubstitutions"):
         return
@@ -66,14 +66,3 @@ def _substitutions(value: dict[str, Any]) -> Iterator[Problem]:
                 f"{name} is declared, but no step uses it: the build is refused",
                 "Use it, remove it, or set options.substitutionOption to ALLOW_LOOSE.",
             )
-
-
-def _texts(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, dict):
-        for name, part in value.items():
-            yield from _texts(part, (*place, str(name)))
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            yield from _texts(part, (*place, index))

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.lint.engine import lint
 from ops.lint.findings import Finding, Options, Severity
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Lint the files. Returns 0: nothing found; 1: findings; 2: a file cannot be read."""
+    from ops.lint.engine import lint  # noqa: PLC0415 — the schemas' library, which no other command needs
+
     options = Options(deploy=arguments.deploy, gpu_quota=arguments.gpu_quota)
     found: list[Finding] = []
     read = 0

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ops.lint.findings import Place
 
 
 def mapping(value: Any) -> dict[Any, Any]:
@@ -27,3 +32,15 @@ def whole(value: Any) -> int | None:
     if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
         return int(value)
     return value if isinstance(value, int) else None
+
+
+def texts(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Yield every text inside a value with its place; `place` is the value's own."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from texts(part, (*place, str(name)))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from texts(part, (*place, index))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ops.images import base_name
 from ops.lint.values import items, mapping, text, whole
 from probe_agent.errors import SettingsError
 from probe_agent.settings import PREFIX, Settings
@@ -87,13 +88,13 @@ class Container:
     @property
     def is_agent(self) -> bool:
         """Whether it is a probe-agent: it has the agent's variables or its image."""
-        return any(name.startswith(PREFIX) for name in self.env_places) or _image_name(self.image) == "probe-agent"
+        return any(name.startswith(PREFIX) for name in self.env_places) or base_name(self.image) == "probe-agent"
 
     @property
     def is_ollama(self) -> bool:
         """Whether it is Ollama: it has Ollama's variables or image, and is no agent."""
         own = any(name.startswith("OLLAMA_") and name not in SHARED_VARIABLES for name in self.env_places)
-        return not self.is_agent and (own or "ollama" in _image_name(self.image) or self.name == "ollama")
+        return not self.is_agent and (own or "ollama" in base_name(self.image) or self.name == "ollama")
 
 
 @dataclass(frozen=True)
@@ -176,10 +177,6 @@ class View:
 def variable_of(problem: str) -> str:
     """Return the variable that a line of `SettingsError` begins with."""
     return problem.partition("=")[0].partition(":")[0].strip()
-
-
-def _image_name(image: str) -> str:
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
 def _container(raw: dict[str, Any], place: Place) -> Container:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
-"""An image reference with the digest of what was verified."""
+from ops.images import PINNED
 
 
 class PinError(Exception):

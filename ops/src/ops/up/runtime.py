@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ops.images import base_name
 from ops.up.errors import LaunchError
 
 if TYPE_CHECKING:
@@ -73,15 +74,6 @@ def is_ollama(container: Container) -> bool:
 def is_agent(container: Container) -> bool:
     """Say whether the image is the agent's, whatever runs in its place."""
     return base_name(container.image) == "probe-agent"
-
-
-def base_name(image: str) -> str:
-    """Return the image's last path segment without tag and digest.
-
-    >>> base_name("us-docker.pkg.dev/project/repository/probe-agent:1.2@sha256:abc")
-    'probe-agent'
-    """
-    return image.rsplit("/", 1)[-1].split("@", 1)[0].split(":", 1)[0]
 
 
 def find_ollama(environ: Mapping[str, str]) -> str | None:

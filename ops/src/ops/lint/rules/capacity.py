@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from ops.lint.findings import Options, Problem, Severity, rule
 from ops.lint.values import whole
-from ops.lint.view import REVISION, View
+from ops.lint.view import REVISION, REVISION_ANNOTATIONS, View
+from ops.up.manifest import DEFAULT_CONCURRENCY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONCURRENCY = (*REVISION, "containerConcurrency")
-DEFAULT_CONCURRENCY = 80
 DEFAULT_QUEUE = 512
+MIN_SCALE, MAX_SCALE = "autoscaling.knative.dev/minScale", "autoscaling.knative.dev/maxScale"
 
 
 def slots(view: View) -> int | None:
@@ -91,17 +92,16 @@ def queue(view: View, _options: Options) -> Iterator[Problem]:
 @rule("scale")
 def scale(view: View, options: Options) -> Iterator[Problem]:
     """The bound minScale does not exceed maxScale, and with a GPU maxScale does not exceed the quota."""
-    place = ("spec", "template", "metadata", "annotations")
-    low = whole(view.annotations.get("autoscaling.knative.dev/minScale")) or 0
-    high = whole(view.annotations.get("autoscaling.knative.dev/maxScale"))
+    low = whole(view.annotations.get(MIN_SCALE)) or 0
+    high = whole(view.annotations.get(MAX_SCALE))
     if high is not None and low > high:
         reason = f"minScale {low} is more than maxScale {high}: the API refuses it"
-        yield Problem((*place, "autoscaling.knative.dev/minScale"), reason, f"Set it to at most '{high}'.")
+        yield Problem((*REVISION_ANNOTATIONS, MIN_SCALE), reason, f"Set it to at most '{high}'.")
     if view.gpu and (100 if high is None else high) > options.gpu_quota:
         said = f"maxScale is {high}" if high is not None else "without maxScale up to 100 instances start"
         reason = f"{said}, one GPU each; the region grants {options.gpu_quota}"
         fix = f"Set autoscaling.knative.dev/maxScale to '{options.gpu_quota}', or say --gpu-quota N if you have more."
-        yield Problem((*place, "autoscaling.knative.dev/maxScale"), reason, fix, Severity.WARNING)
+        yield Problem((*REVISION_ANNOTATIONS, MAX_SCALE), reason, fix, Severity.WARNING)
 
 
 @rule("revision-bounds")

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from ops.lint.findings import Options, Problem, Severity, rule
-from ops.lint.rules.probes import STARTUP
+from ops.lint.rules.probes import AGENT_PATHS, STARTUP
 from ops.lint.view import REVISION_ANNOTATIONS, View
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def dependency_deadlock(view: View, _options: Options) -> Iterator[Problem]:
         yield Problem(PLACE, reason, "Remove the dependency: the agent retries until Ollama is there.")
     elif _reaches(graph, view.agent.name, view.ollama.name):
         probe = view.ollama.probe(STARTUP)
-        if probe and probe.path in ("/startup", "/startupz"):
+        if probe and probe.path in AGENT_PATHS[STARTUP]:
             reason = "the agent starts after Ollama's startup probe, which the agent itself has to answer: deadlock"
             yield Problem(PLACE, reason, "Remove the dependency: the agent retries until Ollama is there.")
         else:

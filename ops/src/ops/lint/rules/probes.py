@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ops.lint.findings import Options, Problem, Severity, rule
+from probe_agent.paths import PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,11 +18,7 @@ BOUND, GPU_BOUND = 600, 1800
 """Seconds that a startup probe's delay, period, time-out and budget may each have; the second with a GPU."""
 MOST_SECONDS = 3600
 """The same for other probes (Admin API, Probe)."""
-AGENT_PATHS = {
-    STARTUP: ("/startup", "/startupz"),
-    READINESS: ("/ready", "/readyz", "/health", "/healthz"),
-    LIVENESS: ("/live", "/livez"),
-}
+AGENT_PATHS = {STARTUP: PATHS["startup"], READINESS: PATHS["ready"], LIVENESS: PATHS["live"]}
 
 
 def probes(view: View) -> Iterator[tuple[Container, str, Probe]]:

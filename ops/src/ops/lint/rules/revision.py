@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ops.lint.findings import Options, Place, Problem, Severity, rule
+from ops.images import PINNED
+from ops.lint.findings import Options, Problem, Severity, rule
 from ops.lint.rules.probes import READINESS
 from ops.lint.schema import annotation_places
+from ops.lint.values import texts
 from ops.lint.view import REVISION_ANNOTATIONS, SERVICE_ANNOTATIONS, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 PLACEHOLDERS = re.compile(r"\b(REGION|PROJECT_ID|REPOSITORY|PROJECT|DIGEST)\b")
 EXTERNAL = re.compile(r"https://[\w.$\{\}-]+\.run\.app(?::\d+)?(/[^\s'\"?#]*)")
 RESERVED = re.compile(r"/eventlog(/.*)?|/_ah/.*|/(.*/)?\w+z")
@@ -27,7 +28,7 @@ def image_digest(view: View, options: Options) -> Iterator[Problem]:
     if not options.deploy:
         return
     for container in view.containers:
-        if container.image and (not DIGEST.fullmatch(container.image) or PLACEHOLDERS.search(container.image)):
+        if container.image and (not PINNED.fullmatch(container.image) or PLACEHOLDERS.search(container.image)):
             fix = "Let the build put ...@sha256:DIGEST there."
             reason = f"{container.image} names no digest: a tag may be another image tomorrow"
             yield Problem((*container.place, "image"), reason, fix)
@@ -79,20 +80,9 @@ def annotation(view: View, _options: Options) -> Iterator[Problem]:
 @rule("reserved-path")
 def reserved_path(view: View, _options: Options) -> Iterator[Problem]:
     """A check from outside asks a path that reaches the container: /eventlog, /_ah/ and paths ending in z do not."""
-    for place, value in _texts(view.document, ()):
+    for place, value in texts(view.document):
         for path in EXTERNAL.findall(value):
             if RESERVED.fullmatch(path):
                 reason = f"from outside, {path} is answered by Google's front with a 404: it never reaches a container"
                 fix = f"Use {path.rstrip('z')}." if path.endswith("z") else "Use another path."
                 yield Problem(place, reason, fix, Severity.WARNING)
-
-
-def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, dict):
-        for name, part in value.items():
-            yield from _texts(part, (*place, str(name)))
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            yield from _texts(part, (*place, index))

@@ -26,8 +26,7 @@ def startup_missing(view: View, _options: Options) -> Iterator[Problem]:
             reason = "the ingress has no startupProbe: it gets a TCP probe, which passes before any model is loaded"
         else:
             reason = f"{what} has no startupProbe: where the platform gates on sidecars, nothing waits for the model"
-        port = agent_port(view) or 9090
-        yield Problem(container.place, reason, f"Give startupProbe: httpGet: {{path: /startup, port: {port}}}.")
+        yield Problem(container.place, reason, f"Give startupProbe: {_right_action(view)}.")
 
 
 @rule("startup-tcp")
@@ -37,7 +36,7 @@ def startup_tcp(view: View, _options: Options) -> Iterator[Problem]:
         if kind == STARTUP and probe.kind in ("tcpSocket", "grpc") and container in (view.ingress, view.agent):
             fact = "an open port" if probe.kind == "tcpSocket" else "a gRPC answer"
             reason = f"{fact} is no loaded model: the first requests wait for the load, or fail"
-            fix = f"Ask the agent: httpGet: {{path: /startup, port: {agent_port(view) or 9090}}}."
+            fix = f"Ask the agent: {_right_action(view)}."
             yield Problem((*probe.place, probe.kind), reason, fix)
 
 
@@ -47,7 +46,7 @@ def startup_asks_ollama(view: View, _options: Options) -> Iterator[Problem]:
     for _, kind, probe in probes(view):
         if kind == STARTUP and probe.kind == "httpGet" and asks_ollama(view, probe):
             reason = f"GET {probe.path} on port {probe.port} is answered by Ollama itself, before any model is loaded"
-            fix = f"Ask the agent: httpGet: {{path: /startup, port: {agent_port(view) or 9090}}}."
+            fix = f"Ask the agent: {_right_action(view)}."
             yield Problem((*probe.place, "httpGet"), reason, fix)
 
 
@@ -116,3 +115,7 @@ def startup_timeout(view: View, _options: Options) -> Iterator[Problem]:
 
 def _or_none(value: object) -> object:
     return "none" if value in ("", None) else value
+
+
+def _right_action(view: View) -> str:
+    return f"httpGet: {{path: /startup, port: {agent_port(view) or 9090}}}"

@@ -1,0 +1,10 @@
+"""Under which paths the agent answers each check.
+
+Each has two spellings, because Cloud Run answers some external paths that end in z itself.
+"""
+
+PATHS = {
+    "startup": ("/startup", "/startupz"),
+    "ready": ("/ready", "/readyz", "/health", "/healthz"),
+    "live": ("/live", "/livez"),
+}
