@@ -59,9 +59,6 @@ class AgentCollector(Collector):
             yield GaugeMetricFamily("probe_agent_load_bytes_per_second", text, value=rate)
 
     def _source(self) -> Iterator[Metric]:
-        restored = self._supervisor.record.restored_slots
-        text = "Slots that hold the build's prompt cache."
-        yield GaugeMetricFamily("probe_agent_prompt_cache_restored_slots", text, value=restored)
         if self._supervisor.source is None:
             return
         now = self._supervisor.source.progress.snapshot()
@@ -90,6 +87,8 @@ class AgentCollector(Collector):
         yield CounterMetricFamily("probe_agent_warmup_prompts", "Warm-up prompts sent.", value=record.warmup_prompts)
         text = "Warm-up prompts that Ollama refused."
         yield CounterMetricFamily("probe_agent_warmup_refused", text, value=record.warmup_refused)
+        text = "Slots that hold the build's prompt cache."
+        yield GaugeMetricFamily("probe_agent_prompt_cache_restored_slots", text, value=record.restored_slots)
 
     def _models(self) -> Iterator[Metric]:
         context = GaugeMetricFamily(

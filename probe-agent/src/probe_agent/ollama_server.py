@@ -137,7 +137,7 @@ class OllamaServer:
                 async with self._http.stream("POST", path, json={"model": name}) as answer:
                     if answer.is_error:
                         await answer.aread()
-                        raise RequestRefused(answer.status_code, _message(answer.text), request=path)
+                        raise _refusal(answer, path)
                     last: dict[str, Any] = {}
                     async for text in answer.aiter_lines():
                         patience.reschedule(asyncio.get_running_loop().time() + silence)
@@ -156,7 +156,7 @@ class OllamaServer:
                 except httpx.TransportError as error:
                     raise BadAnswer(f"{path} got an answer that broke off: {error}") from error
             if answer.is_error:
-                raise RequestRefused(answer.status_code, _message(answer.text), request=path)
+                raise _refusal(answer, path)
             found = answer.json()
         if not isinstance(found, dict):
             raise BadAnswer(f"{path} answered JSON that is no object")
@@ -198,6 +198,10 @@ def _translated(request: str, timeout: float | None = None) -> Iterator[None]:
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         # Whatever odd JSON leads to; pydantic's own errors are ValueErrors.
         raise BadAnswer(f"{request} got an answer that is not Ollama's: {_shortened(str(error))}") from error
+
+
+def _refusal(answer: httpx.Response, request: str) -> RequestRefused:
+    return RequestRefused(answer.status_code, _message(answer.text), request=request)
 
 
 def _message(body: str) -> str:

@@ -29,26 +29,25 @@ class PromptCache:
         self._slots = slots
         self._manifest: ImageManifest | None = None
 
-    def manifest(self) -> ImageManifest | None:
-        """Return what the image says of itself, once it has said it; read again until then."""
-        if self._manifest is None and self._runtime_dir is not None:
-            try:
-                self._manifest = ImageManifest.read((self._runtime_dir / "manifest.json").read_text(encoding="utf-8"))
-            except FileNotFoundError:
-                return None
-            except (OSError, UnicodeDecodeError, ManifestRefused) as error:
-                log.warning("prompt cache not used: %s", error)
-        return self._manifest
-
     def manifest_of(self, pin: ModelPin) -> ImageManifest | None:
-        """Return the image's manifest where it is about this model."""
-        manifest = self.manifest()
+        """Return what the image says of this model; None where it says nothing of it, or nothing yet."""
+        manifest = self._manifest = self._manifest or self._read()
         return manifest if manifest is not None and same_name(ModelPin(manifest.model).full_name, pin) else None
 
-    async def restore(self, pin: ModelPin, stored: StoredModel) -> int:
+    def _read(self) -> ImageManifest | None:
+        if self._runtime_dir is None:
+            return None
+        try:
+            return ImageManifest.read((self._runtime_dir / "manifest.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError, ManifestRefused) as error:
+            log.warning("prompt cache not used: %s", error)
+            return None
+
+    async def restore(self, manifest: ImageManifest, stored: StoredModel) -> int:
         """Fill the slots of the model's runner; return how many were filled, 0 with a line that says why not."""
-        manifest = self.manifest_of(pin)
-        if manifest is None or not manifest.prompt_cache:
+        if not manifest.prompt_cache:
             return 0
         reason = "the model is not the one of the build"
         if stored.digest == manifest.digest:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from probe_agent.errors import OllamaError, RequestRefused
+from probe_agent.models.image_manifest import ImageManifest
 from probe_agent.ollama_server import OllamaServer
 from probe_agent.prompt_cache import PromptCache
 from probe_agent.proof import ModelPin
@@ -42,18 +43,18 @@ class Warming:
 
     async def warm(self, pin: ModelPin) -> LoadFailed | None:
         """Fill every slot: restored ones answer the same prompts at once, which is the proof that the cache serves."""
-        restore = self._prompt_cache.restore(pin, self._record.stored[pin.name])
-        self._record.restored_slots += await self._patience(restore)
-        for prompts in rounds(self._prompts(pin), self._settings.num_parallel):
+        image = self._prompt_cache.manifest_of(pin)
+        if image is not None:
+            restore = self._prompt_cache.restore(image, self._record.stored[pin.name])
+            self._record.restored_slots += await self._patience(restore)
+        for prompts in rounds(self._prompts(pin, image), self._settings.num_parallel):
             if failure := await self._round(pin, prompts):
                 return failure
         return None
 
-    def _prompts(self, pin: ModelPin) -> tuple[ChatPrompt, ...]:
-        given = self._settings.warmup_prompts
-        image = self._prompt_cache.manifest_of(pin)
-        if not given and image is not None:
-            given = image.prompts
+    def _prompts(self, pin: ModelPin, image: ImageManifest | None) -> tuple[ChatPrompt, ...]:
+        """Return the operator's prompts for a model, else the build's, else a greeting."""
+        given = self._settings.warmup_prompts or (image.prompts if image else ())
         return tuple(prompt for prompt in given if prompt.model in (None, pin.name)) or (GREETING,)
 
     async def _round(self, pin: ModelPin, prompts: tuple[ChatPrompt, ...]) -> LoadFailed | None:

@@ -6,21 +6,21 @@ file says which of them are done. A blob appears under its name when it is whole
 manifest when all its blobs are there.
 """
 
-import asyncio
 import errno
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from probe_agent.errors import BlobDamaged, ManifestRefused, SourceError
 from probe_agent.models.blobs import check_blob
-from probe_agent.models.layout import BlobRef, StoreManifest, manifest_path, read_manifest
+from probe_agent.models.layout import BlobRef, StoreManifest, blobs_of, manifest_path, read_manifest
 from probe_agent.models.progress import Progress
+from probe_agent.models.stoppable import Stop, in_thread
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket, Client
@@ -33,10 +33,6 @@ TIMEOUT_SECONDS = (5.0, 30.0)
 # The library tries again what is worth it (429, 5xx, broken connections); past this the agent says what is wrong.
 RETRY_SECONDS = 30.0
 ASIDE = ".fetching"
-
-
-class _Stopped(Exception):
-    """The fetch was cancelled; ends a download between two pieces."""
 
 
 class GcsSource:
@@ -55,22 +51,20 @@ class GcsSource:
     async def fetch(self, models: tuple[str, ...]) -> None:
         """Download what is missing, check everything."""
         self.progress.reset()
-        stop = threading.Event()
-        try:
-            await asyncio.to_thread(self._fetch, models, stop)
-        finally:
-            stop.set()
+        await in_thread(lambda stop: self._fetch(models, stop))
 
-    def _fetch(self, models: tuple[str, ...], stop: threading.Event) -> None:
+    def _fetch(self, models: tuple[str, ...], stop: Stop) -> None:
         with _translated(self._url, self._folder), self._client() as client:
             bucket = client.bucket(self._bucket_name)
             manifests = [self._manifest(bucket, model) for model in models]
-            blobs = {blob.sha256: blob for manifest in manifests for blob in manifest.blobs}
-            self.progress.expect(sum(blob.size_bytes for blob in blobs.values()))
-            for blob in blobs.values():
+            blobs = blobs_of(manifests)
+            self.progress.expect(sum(blob.size_bytes for blob in blobs))
+            for blob in blobs:
                 self._deliver(bucket, blob, stop)
             for manifest in manifests:
-                self._publish(self._aside(manifest.digest), manifest.path, manifest.content)
+                aside = self._aside(manifest.digest)
+                aside.write_bytes(manifest.content)
+                self._publish(aside, manifest.path)
 
     def _client(self) -> "Client":
         from google.cloud import storage  # noqa: PLC0415 — slow to import, and only who downloads needs it
@@ -85,7 +79,7 @@ class GcsSource:
         except ManifestRefused as error:
             raise SourceError(str(error), action=f"Copy model {model} to {self._url} again.") from error
 
-    def _deliver(self, bucket: "Bucket", blob: BlobRef, stop: threading.Event) -> None:
+    def _deliver(self, bucket: "Bucket", blob: BlobRef, stop: Stop) -> None:
         """Bring one blob to its place; a wrong one is fetched once more."""
         place = self._folder / blob.path
         try:
@@ -106,7 +100,7 @@ class GcsSource:
             check_blob(aside, blob)
         self._publish(aside, blob.path)
 
-    def _download(self, bucket: "Bucket", blob: BlobRef, aside: Path, stop: threading.Event) -> None:
+    def _download(self, bucket: "Bucket", blob: BlobRef, aside: Path, stop: Stop) -> None:
         journal = _journal(aside)
         done = {int(line) for line in journal.read_text().split()} if journal.exists() and aside.exists() else set()
         starts = range(0, blob.size_bytes, PART_BYTES)
@@ -131,19 +125,15 @@ class GcsSource:
                 for each in parts:
                     each.result()
             finally:
-                stop_all = [each for each in parts if not each.done()]
-                for each in stop_all:
-                    each.cancel()
+                pool.shutdown(wait=False, cancel_futures=True)  # of parts that have not begun; the rest is waited for
 
     def _aside(self, name: str) -> Path:
         path = self._folder / ASIDE / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _publish(self, aside: Path, path: str, content: bytes | None = None) -> None:
-        """Give a finished file its name, at once and for good; of a manifest the content is written first."""
-        if content is not None:
-            aside.write_bytes(content)
+    def _publish(self, aside: Path, path: str) -> None:
+        """Give a finished file its name, at once and for good."""
         with aside.open("rb") as file:
             os.fsync(file.fileno())
         place = self._folder / path
@@ -155,16 +145,15 @@ class GcsSource:
 class _Counting:
     """A file that tells of what is written, and ends a download that nobody waits for."""
 
-    def __init__(self, file: BinaryIO | Any, progress: Progress, stop: threading.Event) -> None:
+    def __init__(self, file: FileIO, progress: Progress, stop: Stop) -> None:
         self._file = file
         self._progress = progress
         self._stop = stop
 
     def write(self, piece: bytes) -> int:
         """Write the next piece."""
-        if self._stop.is_set():
-            raise _Stopped
-        size: int = self._file.write(piece)
+        self._stop.check()
+        size = self._file.write(piece)
         self._progress.advance(size)
         return size
 

@@ -9,6 +9,7 @@ What `/api/tags` calls a model's digest is the SHA-256 of its manifest file.
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,11 @@ class StoreManifest:
     def weights(self) -> BlobRef | None:
         """The file of the weights, where the model has one."""
         return next((blob for blob in self.blobs if blob.media_type == MODEL_MEDIA_TYPE), None)
+
+
+def blobs_of(manifests: Iterable[StoreManifest]) -> tuple[BlobRef, ...]:
+    """Return what models are made of, each blob once: models share some."""
+    return tuple({blob.sha256: blob for manifest in manifests for blob in manifest.blobs}.values())
 
 
 def manifest_path(model: str) -> str:

@@ -3,8 +3,6 @@
 Reading every byte once to check it also brings the files near: the load that follows finds them in memory.
 """
 
-import asyncio
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +10,12 @@ from pathlib import Path
 
 from probe_agent.errors import BlobDamaged, ManifestRefused, SourceError
 from probe_agent.models.blobs import check_blob
-from probe_agent.models.layout import BlobRef, StoreManifest, manifest_path, read_manifest
+from probe_agent.models.layout import BlobRef, StoreManifest, blobs_of, manifest_path, read_manifest
 from probe_agent.models.progress import Progress
+from probe_agent.models.stoppable import Stop, in_thread
 
 # A model is one large file and a few tiny ones: more threads would only wait for the same disk.
 READERS = 4
-
-
-class _Stopped(Exception):
-    """The fetch was cancelled; ends a reader between two pieces."""
 
 
 class MountSource:
@@ -36,22 +31,19 @@ class MountSource:
     async def fetch(self, models: tuple[str, ...]) -> None:
         """Read every blob of every model and hold it against its name."""
         self.progress.reset()
-        stop = threading.Event()
         try:
-            await asyncio.to_thread(self._check, models, stop)
+            await in_thread(lambda stop: self._check(models, stop))
         except OSError as error:
             reason = f"the volume at {self._folder} cannot be read: {error.strerror}"
             raise SourceError(
                 reason, action="Check the volume's mount and the service account's right to read."
             ) from error
-        finally:
-            stop.set()
 
-    def _check(self, models: tuple[str, ...], stop: threading.Event) -> None:
-        blobs = {blob.sha256: blob for model in models for blob in self._manifest(model).blobs}
-        self.progress.expect(sum(blob.size_bytes for blob in blobs.values()))
+    def _check(self, models: tuple[str, ...], stop: Stop) -> None:
+        blobs = blobs_of(map(self._manifest, models))
+        self.progress.expect(sum(blob.size_bytes for blob in blobs))
         with ThreadPoolExecutor(READERS, "check-blob") as pool:
-            checks = [pool.submit(self._check_one, blob, stop) for blob in blobs.values()]
+            checks = [pool.submit(self._check_one, blob, stop) for blob in blobs]
             try:
                 for check in checks:
                     check.result()
@@ -67,13 +59,12 @@ class MountSource:
         except ManifestRefused as error:
             raise SourceError(str(error), action=f"Copy model {model} to the bucket again.") from error
 
-    def _check_one(self, blob: BlobRef, stop: threading.Event) -> None:
+    def _check_one(self, blob: BlobRef, stop: Stop) -> None:
         read = 0
 
         def advanced(size: int) -> None:
             nonlocal read
-            if stop.is_set():
-                raise _Stopped
+            stop.check()
             read += size
             self.progress.advance(size)
 
