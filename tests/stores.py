@@ -38,3 +38,16 @@ def flip_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+def damage(path: Path, how: str) -> None:
+    """Flip a bit of a file (`flipped`), cut its end (`truncated`), or remove it (`missing`)."""
+    match how:
+        case "flipped":
+            flip_a_bit(path)
+        case "truncated":
+            path.write_bytes(path.read_bytes()[:-1])
+        case "missing":
+            path.unlink()
+        case _:
+            raise ValueError(how)

@@ -48,15 +48,17 @@ class Api:
 
     def upload(self, digest: str, file: Path) -> None:
         """Give Ollama a file as the blob `sha256:HEX`; raises `BakeError`."""
-        with file.open("rb") as body, self._answer("POST", f"/api/blobs/{digest}", body, WORK_SECONDS) as response:
+        path, headers = f"/api/blobs/{digest}", {"Content-Length": str(file.stat().st_size)}
+        with file.open("rb") as body, self._answer("POST", path, body, WORK_SECONDS, headers) as response:
             response.read()
 
     @contextmanager
-    def _answer(self, method: str, path: str, body: Any, timeout: float) -> Iterator[http.client.HTTPResponse]:
+    def _answer(
+        self, method: str, path: str, body: Any, timeout: float, headers: Mapping[str, str] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=timeout)
-        headers = {} if body is None or isinstance(body, bytes) else {"Content-Length": str(_length(body))}
         try:
-            connection.request(method, path, body, headers)
+            connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             if response.status >= http.HTTPStatus.BAD_REQUEST:
                 raise self._failed(path, f"{response.status} {_message(response.read())}")
@@ -68,10 +70,6 @@ class Api:
 
     def _failed(self, path: str, why: object) -> BakeError:
         return BakeError(self.who, path, why, LOOK_AT_LOG)
-
-
-def _length(body: Any) -> int:
-    return Path(body.name).stat().st_size
 
 
 def _message(content: bytes) -> str:

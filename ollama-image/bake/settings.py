@@ -26,11 +26,15 @@ class Settings:
     flash_attention: bool
     swa_full: bool
     prompt_cache: bool
-    prompts: tuple[ChatPrompt, ...]
     prompts_text: str
     out: Path
     work: Path
     ollama: str
+
+    @property
+    def prompts(self) -> tuple[ChatPrompt, ...]:
+        """The warm-up prompts; without a file of them, a greeting."""
+        return read_prompts(self.prompts_text) if self.prompts_text else (GREETING,)
 
     @property
     def runtime_flags(self) -> dict[str, str]:
@@ -58,7 +62,6 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if not flash_attention and kv_cache_type != "f16":
         raise _bad("KV_CACHE_TYPE", kv_cache_type, "a quantized cache needs FLASH_ATTENTION=1")
     prompt_cache = _flag(environ, "PROMPT_CACHE", default=True)
-    text, prompts = _prompts(environ.get("WARMUP", ""))
     return Settings(
         model=model,
         source=_source(environ),
@@ -70,8 +73,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         flash_attention=flash_attention,
         swa_full=_flag(environ, "SWA_FULL", default=prompt_cache),
         prompt_cache=prompt_cache,
-        prompts=prompts,
-        prompts_text=text,
+        prompts_text=_prompts_text(environ.get("WARMUP", "")),
         out=Path(environ.get("OUT", "/out")),
         work=Path(environ.get("WORK", "/build")),
         ollama=environ.get("OLLAMA_BINARY", "/usr/bin/ollama"),
@@ -91,14 +93,16 @@ def _source(environ: Mapping[str, str]) -> Path | None:
     return path
 
 
-def _prompts(name: str) -> tuple[str, tuple[ChatPrompt, ...]]:
+def _prompts_text(name: str) -> str:
+    """Return the file's text, once it has been seen to hold prompts."""
     if not name:
-        return "", (GREETING,)
+        return ""
     try:
         text = Path(name).read_text(encoding="utf-8")
-        return text, read_prompts(text)
+        read_prompts(text)
     except (OSError, ValueError) as error:
         raise _bad("WARMUP", name, error) from error
+    return text
 
 
 def _flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:

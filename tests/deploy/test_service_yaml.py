@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from ops.lint.schema import RUN, api_schema
+from ops.lint.schema import RUN, annotation_places, api_schema
 from ops.up.manifest import Probe, Service, read_service
 from probe_agent.settings import Settings
 
@@ -245,8 +245,7 @@ def test_every_variable_has_its_reason() -> None:
 
 def test_annotations_exist_and_stand_where_they_count(document: dict[str, Any]) -> None:
     """Each annotation is one that the Admin API lists, for the resource (service or revision) that carries it."""
-    text = api_schema(RUN, "Service")["$defs"]["ObjectMeta"]["properties"]["annotations"]["description"]
-    listed = dict(re.findall(r"\* `([\w./-]+)`: ([\w, ]+)", text))
+    listed = annotation_places()
     assert "autoscaling.knative.dev/maxScale" in listed
     places = {"Service": document["metadata"], "Revision": document["spec"]["template"]["metadata"]}
     for place, metadata in places.items():

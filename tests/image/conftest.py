@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from tests.image.place import assemble, bake, install
+from tests.servers import REAL_OLLAMA
 
 from ops import smollm2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BINARY = os.environ.get("OLLAMA_BIN") or shutil.which("ollama")
 SYSTEM = "You are the clerk of a library. " + " ".join(
     f"Rule {number}: a reader of group {number * 7 % 31} may borrow {number % 9 + 1} books for {number % 5 + 2} weeks."
     for number in range(1, 48)
@@ -50,9 +49,9 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def ollama(folder: Path) -> Path:
     """The real Ollama with the wrapper in place of its llama-server."""
-    if BINARY is None or not (Path(BINARY).resolve().parents[1] / "lib" / "ollama" / "llama-server").exists():
+    if REAL_OLLAMA is None or not (Path(REAL_OLLAMA).resolve().parents[1] / "lib" / "ollama" / "llama-server").exists():
         pytest.skip("no real Ollama with a llama-server of its own: set OLLAMA_BIN")
-    return install(folder / "installed", BINARY)
+    return install(folder / "installed", REAL_OLLAMA)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -147,8 +148,6 @@ def test_more_than_four_bits_are_refused_unless_allowed(
 @pytest.fixture
 def wide_gguf(tmp_path: Path, gguf: Path, ollama: Path) -> Path:
     """The small model in eight bits."""
-    import subprocess  # noqa: PLC0415
-
     target = tmp_path / "wide.gguf"
     tool = ollama.parents[1] / "lib" / "ollama" / "llama-quantize"
     if not shutil.which(tool):

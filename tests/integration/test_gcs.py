@@ -12,7 +12,7 @@ import pytest
 from tests.buckets import BUCKET, BucketServer
 from tests.integration.agent import Agent
 from tests.integration.test_supervisor import Ollama
-from tests.stores import WEIGHTS, weights_of, write_store
+from tests.stores import WEIGHTS, damage, weights_of, write_store
 
 from probe_agent.errors import BlobDamaged, SourceError
 from probe_agent.models import gcs
@@ -155,23 +155,17 @@ async def test_a_flipped_bit_is_fetched_once_more_and_then_named(
     assert manifest.path not in visible(store)
 
 
-@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
-async def test_a_damaged_bucket_never_becomes_ready(bucket: BucketServer, store: Path, damage: str) -> None:
+@pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
+async def test_a_damaged_bucket_never_becomes_ready(bucket: BucketServer, store: Path, how: str) -> None:
     """One flipped bit, a truncated or a missing object: never READY, and the blob is named in the reason."""
     path = weights_of(bucket.folder / "p", write_store(bucket.folder / "p"))
-    match damage:
-        case "flipped":
-            path.write_bytes(b"X" + WEIGHTS[1:])
-        case "truncated":
-            path.write_bytes(WEIGHTS[:-4000])
-        case _:
-            path.unlink()
+    damage(path, how)
     server = Ollama()
     with server.running:
         async with Agent(
             server.url, MODEL_SOURCE="gcs", MODEL_BUCKET=f"gs://{BUCKET}/p", MODEL_STORE=str(store)
         ) as agent:
-            await agent.until("FETCHING" if damage == "missing" else "FAILED", path.name)
+            await agent.until("FETCHING" if how == "missing" else "FAILED", path.name)
             assert not agent.supervisor.readiness.latched
     assert server.asked("/api/generate") == []
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from tests.integration.agent import Agent
 from tests.integration.test_supervisor import Ollama
 from tests.servers import LoopbackServer, free_port
-from tests.stores import WEIGHTS, flip_a_bit, weights_of, write_store
+from tests.stores import damage, weights_of, write_store
 from tests.unit.test_models import IMAGE
 
 from probe_agent import app, fetch
@@ -66,18 +66,12 @@ async def test_a_whole_model_on_a_mount_becomes_ready(ollama: Ollama, tmp_path: 
             assert f"probe_agent_fetch_done_bytes {float(manifest.size_bytes)}" in (await client.get("/metrics")).text
 
 
-@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
-async def test_a_damaged_blob_is_failed_by_name(ollama: Ollama, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
+async def test_a_damaged_blob_is_failed_by_name(ollama: Ollama, tmp_path: Path, how: str) -> None:
     """One flipped bit, a cut or a missing blob: FAILED, never READY, no load asked for, the blob in the reason."""
     manifest = write_store(tmp_path)
     path = weights_of(tmp_path, manifest)
-    match damage:
-        case "flipped":
-            flip_a_bit(path)
-        case "truncated":
-            path.write_bytes(WEIGHTS[:-1])
-        case _:
-            path.unlink()
+    damage(path, how)
     async with on_mount(ollama, tmp_path) as agent:
         await agent.until("FAILED", path.name)
         assert not agent.supervisor.readiness.latched

@@ -5,17 +5,15 @@ OLLAMA_BIN names the binary; else `ollama` on PATH is taken. Where there is none
 
 from __future__ import annotations
 
-import os
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.live.subject import Subject, real_ollama, stand_in
+from tests.servers import REAL_OLLAMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BINARY = os.environ.get("OLLAMA_BIN") or shutil.which("ollama")
 VERSIONS = pytest.StashKey[str]()
 
 
@@ -27,9 +25,9 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         with stand_in(home) as subject:
             yield subject
         return
-    if BINARY is None:
+    if REAL_OLLAMA is None:
         pytest.skip("no real Ollama: set OLLAMA_BIN")
-    with real_ollama(home, BINARY) as subject:
+    with real_ollama(home, REAL_OLLAMA) as subject:
         request.config.stash[VERSIONS] = subject.version
         yield subject
 
@@ -52,8 +50,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say in the last lines whether a real Ollama took part."""
     version = config.stash.get(VERSIONS, None)
     if version is not None:
-        terminalreporter.write_line(f"behaviour suite: ran against a real Ollama {version} ({BINARY}) too")
-    elif BINARY is None:
+        terminalreporter.write_line(f"behaviour suite: ran against a real Ollama {version} ({REAL_OLLAMA}) too")
+    elif REAL_OLLAMA is None:
         terminalreporter.write_line(
             "behaviour suite: the real-Ollama half was SKIPPED, there is no ollama here; "
             "run `OLLAMA_BIN=/path/to/ollama make test-live`",

@@ -10,10 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.live.conftest import BINARY
 from tests.live.subject import COUNTING, LOAD_SECONDS, PINNED, Subject, real_ollama, stand_in
 from tests.live.test_loading import is_pinned
-from tests.servers import wait_until
+from tests.servers import REAL_OLLAMA, wait_until
 
 
 def kill_runner(server: Subject) -> int:
@@ -88,9 +87,9 @@ def test_a_hung_runner(server: Subject) -> None:
 @pytest.mark.parametrize("kind", ["stand-in", "ollama"])
 def test_sigterm_cuts_everything(kind: str, tmp_path: Path) -> None:
     """SIGTERM ends the server at once with status 0: a stream is cut without its last line, no runner is left."""
-    if kind == "ollama" and BINARY is None:
+    if kind == "ollama" and REAL_OLLAMA is None:
         pytest.skip("no real Ollama: set OLLAMA_BIN")
-    start = stand_in(tmp_path) if BINARY is None or kind == "stand-in" else real_ollama(tmp_path, BINARY)
+    start = stand_in(tmp_path) if REAL_OLLAMA is None or kind == "stand-in" else real_ollama(tmp_path, REAL_OLLAMA)
     with start as server:
         server.load()
         runner = server.runner()

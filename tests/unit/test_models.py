@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.stores import WEIGHTS, flip_a_bit, weights_of, write_store
+from tests.stores import WEIGHTS, damage, weights_of, write_store
 from tests.unit.conftest import Clock
 
 from probe_agent.errors import BlobDamaged, ManifestRefused
@@ -90,19 +90,15 @@ def test_a_whole_blob_passes_and_is_counted(tmp_path: Path) -> None:
     assert sum(read) == len(WEIGHTS)
 
 
-@pytest.mark.parametrize(("damage", "words"), [("flip", "content"), ("cut", "bytes, expected"), ("remove", "missing")])
-def test_a_damaged_blob_is_named(tmp_path: Path, damage: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "words"), [("flipped", "content"), ("truncated", "bytes, expected"), ("missing", "missing")]
+)
+def test_a_damaged_blob_is_named(tmp_path: Path, how: str, words: str) -> None:
     """One flipped bit, a missing end or a missing file is an error that names the blob and what is wrong."""
     manifest = write_store(tmp_path)
     assert manifest.weights is not None
     path = weights_of(tmp_path, manifest)
-    match damage:
-        case "flip":
-            flip_a_bit(path)
-        case "cut":
-            path.write_bytes(WEIGHTS[:-1])
-        case _:
-            path.unlink()
+    damage(path, how)
 
     with pytest.raises(BlobDamaged, match=words) as caught:
         check_blob(path, manifest.weights)
