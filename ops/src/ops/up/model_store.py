@@ -20,6 +20,8 @@ import ollama
 
 from ops.smollm2 import gguf_path
 from ops.up.errors import LaunchError
+from probe_agent.errors import ManifestRefused
+from probe_agent.models.layout import manifest_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,10 +43,10 @@ def user_store(environ: Mapping[str, str]) -> Path:
 
 def has_model(store: Path, model: str) -> bool:
     """Say whether a store holds a model, by the manifest file that Ollama keeps for each."""
-    name, _, tag = model.partition(":")
-    parts = name.split("/")
-    place = ["registry.ollama.ai", "library"][: max(0, 3 - len(parts))] + parts
-    return store.joinpath("manifests", *place, tag or "latest").is_file()
+    try:
+        return store.joinpath(manifest_path(model)).is_file()
+    except ManifestRefused:  # no store has a model of such a name
+        return False
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:
