@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from rich.console import Console
+from tests.integration.up_service import command as up_command
 from tests.integration.up_service import document, opens, options, probe, run, write
 
 from ops.up import command, front, instance, process
@@ -72,6 +73,63 @@ def test_tcp_probe_lets_requests_in_early(tmp_path: Path) -> None:
             assert report["summary"].startswith("EARLY: the gate was open ")
 
     asyncio.run(body())
+
+
+def test_volume_lasts_as_long_as_the_run(tmp_path: Path) -> None:
+    """An emptyDir is a folder that both containers write to as their user; what they left there goes with it."""
+
+    async def body() -> None:
+        async with run(options(write(tmp_path, with_volume()), server=shared_by("server"))) as up:
+            await up.local.gate.wait_open()
+            (folder,) = up.local.plan.folders
+            assert (folder.path / "by-server").read_text() == "the server was here"
+            assert folder.path.stat().st_mode & 0o777 == 0o700
+        assert not folder.path.exists()
+
+    asyncio.run(body())
+
+
+def test_volume_is_gone_after_a_failure_too(tmp_path: Path) -> None:
+    """A container that fails leaves no folder behind."""
+    made: list[Path] = []
+
+    async def body() -> None:
+        async with run(options(write(tmp_path, with_volume()), server="sh -c 'exit 3'")) as up:
+            made.extend(folder.path for folder in up.local.plan.folders)
+            await until(made[0].is_dir)
+            await asyncio.Event().wait()
+
+    with pytest.raises(InstanceError, match="exited with status 3"):
+        asyncio.run(body())
+    assert not made[0].exists()
+
+
+def test_operators_folder_stays(tmp_path: Path) -> None:
+    """A folder that --volume names is neither made nor removed."""
+    (kept := tmp_path / "kept").mkdir()
+
+    async def body() -> None:
+        chosen = options(write(tmp_path, with_volume()), server=shared_by("server"), volumes={"shared": kept})
+        async with run(chosen) as up:
+            await up.local.gate.wait_open()
+
+    asyncio.run(body())
+    assert (kept / "by-server").exists()
+
+
+def with_volume() -> dict[str, Any]:
+    """Return a service whose containers share an emptyDir, which the server's variable names."""
+    content = document(volumes=[{"name": "shared", "emptyDir": {}}])
+    for container in content["spec"]["template"]["spec"]["containers"]:
+        container["volumeMounts"] = [{"name": "shared", "mountPath": "/shared"}]
+        container.setdefault("env", []).append({"name": "SHARED", "value": "/shared"})
+    return content
+
+
+def shared_by(name: str) -> str:
+    """Return the command of a fake that first writes into the shared folder."""
+    script = f'printf "the {name} was here" >"$SHARED/by-{name}"; exec {up_command(name)}'
+    return shlex.join(("sh", "-c", script))
 
 
 def test_concurrency_is_held(tmp_path: Path) -> None:

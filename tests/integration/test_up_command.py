@@ -211,6 +211,8 @@ def test_signal_while_stopping_hides_no_failure(tmp_path: Path, started: list[Co
         ("--port=70000", "expected a port from 0 to 65535, found '70000'"),
         ("--timeout=5", "--timeout bounds a run of --once"),
         ("--report=/", "--report /: Is a directory"),
+        ("--volume=runtime", "expected NAME=FOLDER, found 'runtime'"),
+        ("--volume=runtime=/tmp", "--volume runtime=/tmp: no container mounts a volume 'runtime'; there are none"),
         ("--process=nobody=true", "no container is called 'nobody'; there are server, agent"),
     ],
 )

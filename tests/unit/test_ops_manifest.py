@@ -22,6 +22,15 @@ def service(container: dict[str, Any] | None = None, **template: Any) -> dict[st
     return {"kind": "Service", "metadata": {"name": "s"}, "spec": {"template": {"spec": spec, **template}}}
 
 
+def mounting(
+    volume: dict[str, Any], mount: dict[str, str] | None = None, *, name: str = "v", twice: bool = False
+) -> dict[str, Any]:
+    """Return a service with a volume `v`, or two of that name, mounted at /v if not otherwise."""
+    content = service({"volumeMounts": [mount or {"name": "v", "mountPath": "/v"}]})
+    content["spec"]["template"]["spec"]["volumes"] = [{"name": name, **volume}] * (1 + twice)
+    return content
+
+
 def read(tmp_path: Path, content: Any) -> Any:
     """Write and read a document."""
     file = tmp_path / "service.yaml"
@@ -50,6 +59,13 @@ def test_ingress_without_a_probe_gets_the_platforms(tmp_path: Path) -> None:
     probe = got.ingress.startup
     assert [container.startup for container in got.containers] == [probe, None]
     assert (probe.action, probe.timeout_seconds, probe.failure_threshold) == (TcpSocket(80), 240, 1)
+
+
+def test_volume_is_known_by_its_mount(tmp_path: Path) -> None:
+    """A container's mount leads to the revision's volume and its kind; a slash at the end is none of the path."""
+    got = read(tmp_path, mounting({"emptyDir": {"medium": "Memory"}}, {"name": "v", "mountPath": "/run/v/"}))
+    (mount,) = got.ingress.mounts
+    assert (mount.path, mount.volume.name, mount.volume.kind) == ("/run/v", "v", "emptyDir")
 
 
 @pytest.mark.parametrize(
@@ -88,6 +104,20 @@ def test_ingress_without_a_probe_gets_the_platforms(tmp_path: Path) -> None:
             service(metadata={"annotations": {"run.googleapis.com/container-dependencies": '{"b":["a"]}'}}),
             "'a' is waited for, so it must have a startupProbe of its own",
         ),
+        (mounting({}), "volumes[0]: expected one kind of volume, such as emptyDir, found none"),
+        (
+            mounting({"emptyDir": {}, "csi": {}}),
+            "volumes[0]: expected one kind of volume, such as emptyDir, found csi, ",
+        ),
+        (mounting({"emptyDir": {}}, name="../v"), "volumes[0].name: expected lower-case letters, digits and hyphens"),
+        (mounting({"emptyDir": {}}, {"mountPath": "/v"}), "volumeMounts[0].name: expected a text, found nothing"),
+        (
+            mounting({"emptyDir": {}}, {"name": "w", "mountPath": "/v"}),
+            "containers[0].volumeMounts[0].name: no volume is called 'w'; there are v",
+        ),
+        (mounting({"emptyDir": {}}, {"name": "v", "mountPath": "/"}), "mountPath: expected an absolute path below '/'"),
+        (mounting({"emptyDir": {}}, {"name": "v", "mountPath": "v"}), "mountPath: expected an absolute path below '/'"),
+        (mounting({"emptyDir": {}}, twice=True), "spec.volumes: expected names that differ, found 'v' twice"),
         (service({"name": "b"}), "containers: expected names that differ, found 'b' twice"),
         (service({"startupProbe": {"httpGet": {"path": "ready"}}}), "expected a path that begins with '/', found 'r"),
     ],

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ops.images import base_name
-from ops.up import environment, model_choice, model_store, ports, runtime
+from ops.up import environment, model_choice, model_store, ports, runtime, volumes
 from ops.up.errors import LaunchError, ManifestError
 from ops.up.manifest import Container, Service, TcpSocket, read_service
 from ops.up.options import Options, ProbeKind
@@ -62,6 +62,73 @@ def test_every_difference_is_told(service: Service) -> None:
         here = made.environments[container.name]
         for name in {*container.env, *here} - {"PORT", "PYTHONUNBUFFERED"}:
             assert container.env.get(name) == here.get(name) or (container.name, name) in told
+
+
+def test_containers_share_a_volumes_folder(service: Service) -> None:
+    """What both containers know by a mount path is one new folder here, told where it is mounted and where named."""
+    made = plan(service)
+    (folder,) = made.folders
+    names = {"ollama": "RUNTIME_DIR", "probe-agent": "PROBE_AGENT_RUNTIME_DIR"}
+    assert {made.environments[where][name] for where, name in names.items()} == {str(folder.path)}
+    for setting in ("volume runtime", *names.values()):
+        rows = [item for item in made.substitutions if item.setting == setting]
+        assert {(item.in_file, item.here) for item in rows} == {("/run/ollama", str(folder.path))}
+    assert not folder.path.exists(), "a plan makes nothing"
+    assert plan(service).folders != made.folders
+
+
+def test_only_what_lies_on_a_volume_moves(service: Service) -> None:
+    """A path below a mount moves with it, the inner one of two mounts goes first, and a longer name is another path."""
+    shared = service.containers[0].mounts[0]
+    inner = volumes.Mount("/run/ollama/in", volumes.Volume("inner", "emptyDir", shared.volume.place))
+    first, second = changed(service, "ollama", A="/run/ollama/a/b", B="/run/ollama/in/c", C="/run/ollama2").containers
+    made = plan(replace(service, containers=(replace(first, mounts=(shared, inner)), second)))
+    runtime_folder, inner_folder = (folder.path for folder in made.folders)
+    env = made.environments["ollama"]
+    assert (env["A"], env["B"], env["C"]) == (f"{runtime_folder}/a/b", f"{inner_folder}/c", "/run/ollama2")
+
+
+def test_operators_folder_stands_for_any_volume(service: Service, tmp_path: Path) -> None:
+    """--volume gives a bucket its place, and an emptyDir another one; a store there is the one that serves."""
+    file = tmp_path / "manifests" / "registry.ollama.ai/library/gemma3/4b-it-qat"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    bucket = on_bucket(service)
+    given = {"models": tmp_path, "runtime": tmp_path}
+    (tmp_path / "ollama").write_text("#!/bin/sh\necho 1.2.3\n")
+    (tmp_path / "ollama").chmod(0o755)
+    environ = {"OLLAMA_BIN": str(tmp_path / "ollama")}
+    made = plan(bucket, environ, volumes=given, process={"probe-agent": "true"})
+    assert {(folder.path, folder.is_new) for folder in made.folders} == {(tmp_path, False)}
+    assert made.environments["ollama"]["OLLAMA_MODELS"] == str(tmp_path)
+    assert made.model == "gemma3:4b-it-qat"
+    assert told(made, "volume models") == ["--volume"]
+
+
+def test_volume_that_cannot_be_had_is_explained(service: Service) -> None:
+    """A bucket has no folder here: the error says where the file has it, and what helps."""
+    advice = "a volume of the kind csi cannot be had on this machine; say which folder stands for it: --volume models="
+    with pytest.raises(ManifestError, match=rf"service\.yaml: spec\.template\.spec\.volumes\[0\]: {advice}FOLDER"):
+        plan(on_bucket(service))
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [("cache", "no container mounts a volume 'cache'; there are runtime"), ("runtime", "is no folder; make it")],
+)
+def test_folder_that_cannot_be_meant_is_refused(service: Service, tmp_path: Path, name: str, complaint: str) -> None:
+    """--volume for a volume that is not there, or a folder that is not, is an error, not silence."""
+    with pytest.raises(LaunchError, match=f"--volume {name}=.*: {complaint}"):
+        plan(service, volumes={name: tmp_path / "absent"})
+
+
+def on_bucket(service: Service) -> Service:
+    """Return the service with its model store on a mounted bucket."""
+    first, second = service.containers
+    bucket = volumes.Volume("models", "csi", first.mounts[0].volume.place)
+    return replace(
+        service, containers=(replace(first, mounts=(*first.mounts, volumes.Mount("/models", bucket))), second)
+    )
 
 
 def test_operators_environment_stays_out(service: Service) -> None:

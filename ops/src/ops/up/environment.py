@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.up import ports, runtime
+from ops.up import ports, runtime, volumes
 from ops.up.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ops.up.manifest import Container
     from ops.up.model_choice import ModelChoice
     from ops.up.runtime import Runtime
+    from ops.up.volumes import Folder
 
 AGENT_PORT = "9090"
 """The agent's default port, where its environment names none."""
@@ -43,9 +44,10 @@ class Substitution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What all containers are adapted to: the ports here, the model served here, and whether a GPU computes."""
+    """What all containers are adapted to: ports, volumes' folders and model here, and whether a GPU computes."""
 
     mapped: Mapping[int, int]
+    folders: Mapping[str, Folder]
     choice: ModelChoice | None
     file_num_ctx: str | None
     gpu: bool
@@ -83,8 +85,7 @@ def adapt(container: Container, machine: Machine, here: Runtime) -> Adapted:
 
     """
     adapted = Adapted(container)
-    for mount in container.mounts:
-        adapted.tell("volume", mount, "(none)", "not mounted here")
+    _adapt_volumes(adapted, container, machine)
     if in_file := shlex.join((*container.command, *container.args)):
         adapted.tell("command, args", in_file, shlex.join(here.argv), "what runs in the image's place")
     if container.gpu and not machine.gpu:
@@ -96,6 +97,16 @@ def adapt(container: Container, machine: Machine, here: Runtime) -> Adapted:
     if runtime.is_agent(container):
         _adapt_agent(adapted, container, machine)
     return adapted
+
+
+def _adapt_volumes(adapted: Adapted, container: Container, machine: Machine) -> None:
+    """Nothing can be mounted for a plain process: its variables name the folder instead."""
+    for mount in container.mounts:
+        folder = machine.folders[mount.volume.name]
+        why = "a new folder for this run, of any size" if folder.is_new else "--volume"
+        adapted.tell(f"volume {mount.volume.name}", mount.path, str(folder.path), why)
+    for name, value in container.env.items():
+        adapted.set(name, volumes.here(value, container.mounts, machine.folders), "lies on a volume")
 
 
 def server_port(container: Container) -> int:
@@ -165,6 +176,6 @@ def _adapt_agent(adapted: Adapted, container: Container, machine: Machine) -> No
     if machine.choice and machine.choice.models != container.env.get("PROBE_AGENT_MODEL"):
         adapted.set("PROBE_AGENT_MODEL", machine.choice.models, machine.choice.why)
         adapted.drop("PROBE_AGENT_MODEL_DIGEST", "it is another model's")
-    prompts = container.env.get("PROBE_AGENT_WARMUP_PROMPTS")
+    prompts = adapted.env.get("PROBE_AGENT_WARMUP_PROMPTS")
     if prompts and not Path(prompts).is_file():
         adapted.drop("PROBE_AGENT_WARMUP_PROMPTS", "a file of the image, not on this machine")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ops.up import probing
+from ops.up import probing, volumes
 from ops.up.errors import InstanceError
 from ops.up.journal import Journal, Kind
 from ops.up.options import Gating
@@ -41,22 +41,23 @@ class Instance:
         self._gating = [c for c in self._containers if gating is Gating.ALL or c is ingress]
 
     async def run(self) -> None:
-        """Start everything and watch it until cancelled; all processes are gone when this returns or raises.
+        """Start everything and watch it until cancelled; processes, then folders, are gone when this returns or raises.
 
         Raises:
             InstanceError: a container ended, or a startup or liveness probe failed for good.
-            LaunchError: a container could not be started.
+            LaunchError: a container could not be started, or a volume's folder not be made.
 
         """
-        try:
-            async with asyncio.TaskGroup() as group:
-                for container in self._containers:
-                    group.create_task(self._run(container))
-                group.create_task(self._open_gate())
-        except ExceptionGroup as failures:
-            raise first_of(failures) from None
-        finally:
-            await self._stopped()
+        with volumes.made(self._plan.folders):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for container in self._containers:
+                        group.create_task(self._run(container))
+                    group.create_task(self._open_gate())
+            except ExceptionGroup as failures:
+                raise first_of(failures) from None
+            finally:
+                await self._stopped()
 
     def hurry(self) -> None:
         """Do not wait for containers to end: kill them now."""

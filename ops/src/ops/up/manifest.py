@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from ops.up import volumes
 from ops.up.errors import ManifestError
 from ops.up.yaml_node import Node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from ops.up.volumes import Mount, Volume
 
 DEPENDENCIES_ANNOTATION = "run.googleapis.com/container-dependencies"
 DEFAULT_CONCURRENCY = 80
@@ -75,7 +78,7 @@ class Container:
     readiness: Probe | None = None
     depends_on: tuple[str, ...] = ()
     gpu: bool = False
-    mounts: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +124,8 @@ def _service(top: Node) -> Service:
     template = top["spec"]["template"]
     dependencies = _dependencies(template["metadata"]["annotations"])
     spec = template["spec"]
-    containers = tuple(_container(node, i, dependencies) for i, node in enumerate(spec["containers"]))
+    mountable = volumes.read_volumes(spec["volumes"])
+    containers = tuple(_container(node, i, dependencies, mountable) for i, node in enumerate(spec["containers"]))
     if not containers:
         raise spec["containers"].fail("expected at least one container, found none")
     _check_names(spec["containers"], containers)
@@ -136,7 +140,9 @@ def _service(top: Node) -> Service:
     )
 
 
-def _container(node: Node, index: int, dependencies: Mapping[str, tuple[str, ...]]) -> Container:
+def _container(
+    node: Node, index: int, dependencies: Mapping[str, tuple[str, ...]], mountable: Mapping[str, Volume]
+) -> Container:
     name = node["name"].text(f"container-{index + 1}")
     ports = [port["containerPort"].number(None, low=1, high=65535) for port in node["ports"]]
     port = ports[0] if ports else None
@@ -152,7 +158,7 @@ def _container(node: Node, index: int, dependencies: Mapping[str, tuple[str, ...
         readiness=_probe(node["readinessProbe"], port),
         depends_on=dependencies.get(name, ()),
         gpu=bool(node["resources"]["limits"]["nvidia.com/gpu"]),
-        mounts=tuple(mount["mountPath"].text() for mount in node["volumeMounts"]),
+        mounts=volumes.read_mounts(node["volumeMounts"], mountable),
     )
 
 

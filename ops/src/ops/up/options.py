@@ -42,6 +42,7 @@ class Options:
     standin: bool = False
     model: str | None = None
     process: Mapping[str, str] = field(default_factory=dict)
+    volumes: Mapping[str, Path] = field(default_factory=dict)
     once: bool = False
     logs: bool = True
     report: Path | None = None
@@ -91,6 +92,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run COMMAND as this container",
     )
     add(
+        "--volume",
+        type=_volume,
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="let FOLDER stand for this volume",
+    )
+    add(
         "--logs",
         action=argparse.BooleanOptionalAction,
         default=None,
@@ -116,6 +125,7 @@ def from_arguments(arguments: argparse.Namespace) -> Options:
         standin=arguments.standin,
         model=arguments.model,
         process=dict(arguments.process),
+        volumes=dict(arguments.volume),
         once=arguments.once,
         logs=not arguments.once if arguments.logs is None else arguments.logs,
         report=arguments.report,
@@ -132,6 +142,13 @@ def _process(text: str) -> tuple[str, str]:
     if not name or not words:
         raise argparse.ArgumentTypeError(f"expected CONTAINER=COMMAND, found {text!r}")
     return name, command
+
+
+def _volume(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if not name or not folder:
+        raise argparse.ArgumentTypeError(f"expected NAME=FOLDER, found {text!r}")
+    return name, Path(folder)
 
 
 def _port(text: str) -> int:

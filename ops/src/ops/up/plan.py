@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ops.up import environment, manifest, model_choice, ports, runtime
+from ops.up import environment, manifest, model_choice, ports, runtime, volumes
 from ops.up.environment import Machine, Substitution
 from ops.up.errors import LaunchError
 from ops.up.options import Options, ProbeKind
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ops.up.manifest import Container, Probe, Service
     from ops.up.runtime import Runtime
+    from ops.up.volumes import Folder
 
 HOST_ONLY = re.compile(r"(OLLAMA|LLAMA|PROBE_AGENT|K)_.*|PORT")
 """Variables of the operator's own shell that no container may see: they would act like the file's."""
@@ -24,12 +25,13 @@ HOST_ONLY = re.compile(r"(OLLAMA|LLAMA|PROBE_AGENT|K)_.*|PORT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What will run: the service on this machine's ports, each container's recipe and environment."""
+    """What will run: the service on this machine's ports, each container's recipe and environment, volumes' folders."""
 
     service: Service
     runtimes: Mapping[str, Runtime]
     environments: Mapping[str, Mapping[str, str]]
     substitutions: tuple[Substitution, ...]
+    folders: tuple[Folder, ...]
     upstream_url: str
     agent_url: str | None
     model: str | None
@@ -40,13 +42,15 @@ def make_plan(service: Service, options: Options, environ: Mapping[str, str]) ->
 
     Raises:
         LaunchError: something that the service needs is not here.
-        ManifestError: a port in a container's environment is none.
+        ManifestError: a port in a container's environment is none, or a volume cannot be had here.
 
     """
     probed = _with_tcp_probe(service) if options.probe is ProbeKind.TCP else service
     runtimes = _runtimes(probed, options, environ)
     mapped = ports.assign(_ports(probed), always_free=options.free_ports, front=options.port)
-    machine = _machine(probed, runtimes, mapped, options, environ)
+    mounted = [mount.volume for container in probed.containers for mount in container.mounts]
+    folders = volumes.folders(mounted, options.volumes)
+    machine = _machine(probed, runtimes, mapped, folders, options, environ)
     adapted = [environment.adapt(container, machine, runtimes[container.name]) for container in probed.containers]
     base = {name: value for name, value in environ.items() if not HOST_ONLY.fullmatch(name)}
     agent = next((container for container in probed.containers if runtime.is_agent(container)), None)
@@ -56,6 +60,7 @@ def make_plan(service: Service, options: Options, environ: Mapping[str, str]) ->
         runtimes=runtimes,
         environments={each.where: base | {"PYTHONUNBUFFERED": "1"} | each.env for each in adapted},
         substitutions=(*changes, *(change for each in adapted for change in each.changes)),
+        folders=tuple(folders.values()),
         upstream_url=f"http://{ports.LOOPBACK}:{mapped[probed.ingress.port or 0]}",
         agent_url=f"http://{ports.LOOPBACK}:{mapped[environment.agent_port(agent)]}" if agent else None,
         model=machine.choice.names[0] if machine.choice else None,
@@ -88,6 +93,7 @@ def _machine(
     service: Service,
     runtimes: Mapping[str, Runtime],
     mapped: Mapping[int, int],
+    folders: Mapping[str, Folder],
     options: Options,
     environ: Mapping[str, str],
 ) -> Machine:
@@ -96,9 +102,14 @@ def _machine(
     wanted, num_ctx = _file_model(service, server)
     choice = None
     if model := wanted or options.model:
+        # A store on a folder of the operator's is the one to look into; a new folder holds nothing yet.
+        given = [mount for mount in server.mounts if not folders[mount.volume.name].is_new]
+        store = server.env.get("OLLAMA_MODELS", "")
+        if (there := volumes.here(store, given, folders)) != store:
+            environ = {**environ, "OLLAMA_MODELS": there}
         choice = model_choice.choose(model, asked=options.model, runtime=here, environ=environ, num_ctx=num_ctx)
     gpu = runtime.has_gpu() and here.kind is not Kind.STANDIN
-    return Machine(mapped=mapped, choice=choice, file_num_ctx=num_ctx, gpu=gpu)
+    return Machine(mapped=mapped, folders=folders, choice=choice, file_num_ctx=num_ctx, gpu=gpu)
 
 
 def _file_model(service: Service, server: Container) -> tuple[str | None, str | None]:
