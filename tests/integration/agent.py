@@ -85,7 +85,7 @@ class AgentProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         given = {"MODEL": "m@2048", "OLLAMA_URL": ollama_url, "HOST": "127.0.0.1", "PORT": str(self.port), **environ}
-        plain = ("K_SERVICE", "K_REVISION", "GOOGLE_CLOUD_PROJECT", "GCE_METADATA_HOST")
+        plain = ("K_SERVICE", "K_REVISION", "GOOGLE_CLOUD_PROJECT", "GCE_METADATA_HOST", "OLLAMA_NUM_PARALLEL")
         variables = {name if name in plain else f"PROBE_AGENT_{name}": given[name] for name in given}
         self._environ = {**os.environ, **QUICK, **variables}
         # Appending, because the process writes while the test reads through the same open file.
@@ -118,9 +118,9 @@ class AgentProcess:
         """Ask the agent."""
         return httpx.get(f"{self.url}{path}", timeout=timeout)
 
-    def until(self, state: str) -> None:
+    def until(self, state: str, within: float = PATIENCE_SECONDS) -> None:
         """Wait for a state in `/status`."""
-        wait_until(lambda: self.get("/status").json()["state"] == state, PATIENCE_SECONDS, state)
+        wait_until(lambda: self.get("/status").json()["state"] == state, within, state)
 
     def terminate(self) -> int:
         """Send SIGTERM; return the exit status."""
