@@ -1,4 +1,4 @@
-"""service.yaml: valid for the Admin API, and its numbers agree with each other."""
+"""service.yaml and its variants: valid for the Admin API, and their numbers agree with each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from ops.lint.schema import RUN, annotation_places, api_schema
 from ops.up.manifest import Probe, Service, read_service
 from probe_agent.settings import Settings
 
-FILE = Path(__file__).parents[2] / "service.yaml"
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "service.yaml"
+FILES = [FILE, *sorted((ROOT / "deploy").glob("service.*.yaml"))]
 STARTUP_BOUND_SECONDS = 240
 """The lower of the two documented bounds of a startup probe's whole budget; with a GPU it is 1800."""
 CPU_AND_MEMORY = {1: (0.125, 4), 2: (0.125, 8), 4: (2, 16), 6: (4, 24), 8: (4, 32)}
@@ -29,17 +31,24 @@ GPU_QUOTA = 3
 """GPUs per region that are granted without asking."""
 
 
+@pytest.fixture(scope="module", params=FILES, ids=lambda file: file.name)
+def file(request: pytest.FixtureRequest) -> Path:
+    """Return each file that is deployed."""
+    path: Path = request.param
+    return path
+
+
 @pytest.fixture(scope="module")
-def document() -> dict[str, Any]:
+def document(file: Path) -> dict[str, Any]:
     """Return the file as it stands."""
-    content: dict[str, Any] = yaml.safe_load(FILE.read_text())
+    content: dict[str, Any] = yaml.safe_load(file.read_text())
     return content
 
 
 @pytest.fixture(scope="module")
-def service() -> Service:
+def service(file: Path) -> Service:
     """Return the file as `ops up` reads it."""
-    return read_service(FILE)
+    return read_service(file)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +152,7 @@ def test_model_stays_loaded(settings: Settings, ollama: dict[str, str]) -> None:
     assert ollama["OLLAMA_KEEP_ALIVE"] == "-1"
 
 
+@pytest.mark.parametrize("file", [FILE], indirect=True, ids=lambda file: file.name)
 def test_image_is_the_models(document: dict[str, Any], settings: Settings) -> None:
     """The image's name holds the model that the agent asks for."""
     image = revision(document)["containers"][0]["image"]
@@ -229,17 +239,22 @@ def test_gpu_gets_what_it_requires(document: dict[str, Any], settings: Settings)
     assert settings.device == "gpu"
 
 
-def test_nothing_is_pulled_at_start(document: dict[str, Any], ollama: dict[str, str]) -> None:
-    """The model is in the image: no command, no cloud, no pruning."""
+@pytest.mark.parametrize("file", [FILE], indirect=True, ids=lambda file: file.name)
+def test_nothing_is_pulled_at_start(document: dict[str, Any]) -> None:
+    """The model is in the image, and the image's own command starts Ollama."""
     assert "command" not in revision(document)["containers"][0]
+
+
+def test_store_is_left_as_it_is(ollama: dict[str, str]) -> None:
+    """No model of the cloud, and no pruning: the store's files are what was checked, or is being checked."""
     assert (ollama["OLLAMA_NO_CLOUD"], ollama["OLLAMA_NOPRUNE"]) == ("1", "1")
 
 
-def test_every_variable_has_its_reason() -> None:
+def test_every_variable_has_its_reason(file: Path) -> None:
     """No environment variable of either container stands without a comment above it."""
-    lines = FILE.read_text().splitlines()
+    lines = file.read_text().splitlines()
     variables = [i for i, line in enumerate(lines) if re.match(r" {12}- name: [A-Z_]+$", line)]
-    assert len(variables) == sum(len(container.env) for container in read_service(FILE).containers)
+    assert len(variables) == sum(len(container.env) for container in read_service(file).containers)
     assert [lines[index] for index in variables if not lines[index - 1].strip().startswith("#")] == []
 
 
@@ -253,9 +268,9 @@ def test_annotations_exist_and_stand_where_they_count(document: dict[str, Any]) 
             assert place in listed[name] or listed[name].strip() == "All resources", f"{name} on the {place}"
 
 
-def test_price_is_that_of_the_limits(document: dict[str, Any]) -> None:
+def test_price_is_that_of_the_limits(file: Path, document: dict[str, Any]) -> None:
     """The idle price in the file's comment is the one of these limits, at the list prices it names."""
-    text = " ".join(FILE.read_text().replace("#", "").split())
+    text = " ".join(file.read_text().replace("#", "").split())
     each = limits(document)
     cpu, memory = sum(int(limit["cpu"]) for limit in each), math.fsum(gib(limit["memory"]) for limit in each)
     gpu, per_cpu, per_gib, total = map(

@@ -105,7 +105,7 @@ def test_file_of_the_image_is_no_finding() -> None:
 
 SHARED = """      volumes:
         - name: model
-          emptyDir: {medium: Memory, sizeLimit: 8Gi}
+          emptyDir: {medium: Memory, sizeLimit: 7Gi}
 """
 MOUNTS = """          volumeMounts:
             - {name: model, mountPath: /models}
@@ -120,6 +120,8 @@ def test_volumes_of_both_containers_are_right() -> None:
     """A download into a volume that both containers mount has no finding; mounted elsewhere by one, it has."""
     shared = changed("            - name: PROBE_AGENT_MODEL\n", GCS, changed("          volumeMounts:\n", MOUNTS))
     shared = changed("      volumes:\n", SHARED, shared)
+    assert rules(shared) == {"memory-volume"}  # what the agent downloads is the agent's memory
+    shared = changed("cpu: '1'\n              memory: 512Mi", "cpu: '2'\n              memory: 8Gi", shared)
     assert rules(shared) == set()
     at = shared.rindex("mountPath: /run/ollama")
     assert rules(shared[:at] + "mountPath: /run/other" + shared[at + 22 :]) == {"runtime-dir"}

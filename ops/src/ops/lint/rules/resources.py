@@ -6,8 +6,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from ops.lint.findings import Options, Problem, Severity, rule
-from ops.lint.values import items, mapping, text
+from ops.lint.findings import Options, Problem, rule
+from ops.lint.values import mapping, text
 from ops.lint.view import REVISION, REVISION_ANNOTATIONS, Container, View
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ LARGE_GPU = "nvidia-rtx-pro-6000"
 ACCELERATOR, GPU = "run.googleapis.com/accelerator", "nvidia.com/gpu"
 GIB_OF = {"Ki": 2**-20, "Mi": 2**-10, "Gi": 1, "Ti": 2**10, "": 2**-30, "k": 1e3 / 2**30}
 GIB_OF |= {"M": 1e6 / 2**30, "G": 1e9 / 2**30}
-OPEN_VOLUME = ("Give sizeLimit, such as 16Mi.", Severity.WARNING)
 SELECTOR = (*REVISION, "nodeSelector")
 
 
@@ -143,23 +142,3 @@ def gpu_billing(view: View, _options: Options) -> Iterator[Problem]:
         if value != wanted:
             found = "is not set" if value is None else f"is {value!r}"
             yield Problem((*REVISION_ANNOTATIONS, name), f"{name} {found}: {why}", f"Set it to '{wanted}'.")
-
-
-@rule("memory-volume")
-def memory_volume(view: View, _options: Options) -> Iterator[Problem]:
-    """Volumes in memory count as memory: of the containers that mount them, and a model lies there twice."""
-    for index, raw in enumerate(items(view.spec.get("volumes"))):
-        volume = mapping(raw)
-        empty = volume.get("emptyDir")
-        if not isinstance(empty, dict) or text(empty.get("medium")) not in ("Memory", ""):
-            continue
-        place = (*REVISION, "volumes", index, "emptyDir")
-        size = gib(empty["sizeLimit"]) if "sizeLimit" in empty else None
-        if size is None:
-            yield Problem(place, "a memory volume without a size may fill the instance", *OPEN_VOLUME)
-            continue
-        users = [c for c in view.containers if any(name == volume.get("name") for _, name in c.mounts)]
-        memory = math.fsum(gib(c.limits.get("memory", "512Mi")) or 0 for c in users)
-        if users and size >= memory:
-            reason = f"the volume takes up to {size:g} GiB of memory, the containers that mount it have {memory:g}"
-            yield Problem((*place, "sizeLimit"), reason, "Raise their memory, make it smaller, or use medium: Disk.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ops.lint.findings import Options, Problem, Severity, rule
+from ops.lint.rules.resources import gib
 from ops.lint.values import items, mapping, text
 from ops.lint.view import REVISION, View
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 FILE_CACHE = ("cache-dir", "file-cache-max-size-mb", "file-cache:max-size-mb")
 """mountOptions that switch gcsfuse's file cache on."""
+OPEN_VOLUME = ("Give sizeLimit, such as 16Mi.", Severity.WARNING)
+DEFAULT_STORE = "/models"
+"""PROBE_AGENT_MODEL_STORE, where it is not written."""
 
 
 @rule("volume-missing")
@@ -45,6 +50,14 @@ def volume_at(container: Container, folder: str) -> str:
     return found
 
 
+def _source(view: View) -> str:
+    return view.agent.env.get("PROBE_AGENT_MODEL_SOURCE", "").lower() if view.agent else ""
+
+
+def _store(agent: Container) -> str:
+    return agent.env.get("PROBE_AGENT_MODEL_STORE", "") or DEFAULT_STORE
+
+
 def _shared(view: View, folder: str, variable: str) -> Iterator[Problem]:
     if view.agent is None or view.ollama is None:
         return
@@ -67,9 +80,9 @@ def model_store(view: View, _options: Options) -> Iterator[Problem]:
     """A model that is mounted or downloaded lies on a volume of both containers, where Ollama looks for it."""
     if view.agent is None or view.ollama is None:
         return
-    if view.agent.env.get("PROBE_AGENT_MODEL_SOURCE", "").lower() not in ("mount", "gcs"):
+    if _source(view) not in ("mount", "gcs"):
         return
-    store = view.agent.env.get("PROBE_AGENT_MODEL_STORE", "") or "/models"
+    store = _store(view.agent)
     models = view.ollama.env.get("OLLAMA_MODELS", "")
     if models.rstrip("/") != store.rstrip("/"):
         found = f"looks in {models}" if models else "has no OLLAMA_MODELS and looks in its home"
@@ -84,6 +97,34 @@ def runtime_dir(view: View, _options: Options) -> Iterator[Problem]:
     folder = view.agent.env.get("PROBE_AGENT_RUNTIME_DIR", "").rstrip("/") if view.agent else ""
     if folder:
         yield from _shared(view, folder, "PROBE_AGENT_RUNTIME_DIR")
+
+
+@rule("memory-volume")
+def memory_volume(view: View, _options: Options) -> Iterator[Problem]:
+    """A volume in memory leaves some to who writes it, whose memory it is: the agent's, where the agent downloads."""
+    for index, raw in enumerate(items(view.spec.get("volumes"))):
+        volume = mapping(raw)
+        empty = volume.get("emptyDir")
+        if not isinstance(empty, dict) or text(empty.get("medium")) not in ("Memory", ""):
+            continue
+        place = (*REVISION, "volumes", index, "emptyDir")
+        size = gib(empty["sizeLimit"]) if "sizeLimit" in empty else None
+        if size is None:
+            yield Problem(place, "a memory volume without a size may fill the instance", *OPEN_VOLUME)
+            continue
+        users, who = _writers(view, text(volume.get("name")))
+        memory = math.fsum(gib(user.limits.get("memory", "512Mi")) or 0 for user in users)
+        if users and size >= memory:
+            reason = f"the volume takes up to {size:g} GiB of memory, {who} {memory:g}"
+            yield Problem((*place, "sizeLimit"), reason, "Raise their memory, make it smaller, or use medium: Disk.")
+
+
+def _writers(view: View, volume: str) -> tuple[list[Container], str]:
+    """Return whose memory a volume takes, and how to say so: every user's, unless one is known to write it."""
+    if view.agent and _source(view) == "gcs" and volume == volume_at(view.agent, _store(view.agent).rstrip("/")):
+        return [view.agent], f"and {view.agent.name!r}, which downloads into it, has"
+    users = [container for container in view.containers if any(name == volume for _, name in container.mounts)]
+    return users, "the containers that mount it have"
 
 
 @rule("gcsfuse-cache")
