@@ -52,6 +52,8 @@ class BucketServer:
         if ranged is None:
             return 200, content
         start, _, end = ranged.removeprefix("bytes=").partition("-")
+        if int(start) >= len(content):
+            return 416, b"no such range"
         return 206, content[int(start) : int(end) + 1]
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

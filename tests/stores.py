@@ -41,12 +41,14 @@ def flip_a_bit(path: Path) -> None:
 
 
 def damage(path: Path, how: str) -> None:
-    """Flip a bit of a file (`flipped`), cut its end (`truncated`), or remove it (`missing`)."""
+    """Flip a bit of a file (`flipped`), cut its end (`truncated`) or half (`halved`), or remove it (`missing`)."""
     match how:
         case "flipped":
             flip_a_bit(path)
         case "truncated":
             path.write_bytes(path.read_bytes()[:-1])
+        case "halved":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         case "missing":
             path.unlink()
         case _:

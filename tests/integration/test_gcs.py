@@ -17,6 +17,8 @@ from tests.stores import WEIGHTS, damage, weights_of, write_store
 from probe_agent.errors import BlobDamaged, SourceError
 from probe_agent.models import gcs
 from probe_agent.models.gcs import GcsSource
+from probe_agent.models.layout import read_manifest
+from probe_agent.models.parts import PartedFile
 
 # Of a download that breaks off the library leaves its connection to the garbage collector.
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
@@ -155,7 +157,7 @@ async def test_a_flipped_bit_is_fetched_once_more_and_then_named(
     assert manifest.path not in visible(store)
 
 
-@pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
+@pytest.mark.parametrize("how", ["flipped", "truncated", "halved", "missing"])
 async def test_a_damaged_bucket_never_becomes_ready(bucket: BucketServer, store: Path, how: str) -> None:
     """One flipped bit, a truncated or a missing object: never READY, and the blob is named in the reason."""
     path = weights_of(bucket.folder / "p", write_store(bucket.folder / "p"))
@@ -211,6 +213,33 @@ async def test_nobody_there_says_what_to_do(store: Path, monkeypatch: pytest.Mon
         await source(store).fetch(("m",))
 
 
+async def test_no_credentials_are_told(store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who runs the agent without an identity is told of the right that it needs."""
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_GCE_CHECK", "true")  # else the library asks the metadata server of a machine that has none
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    with pytest.raises(SourceError, match="no permission"):
+        await source(store).fetch(("m",))
+
+
+async def test_a_volume_too_small_is_told_at_once(bucket: BucketServer, store: Path) -> None:
+    """The room that a model needs is looked for before anything of it is downloaded."""
+    manifest = write_store(bucket.folder / "p")
+    weights = manifest.weights
+    assert weights is not None
+    huge = manifest.content.replace(str(weights.size_bytes).encode(), b"1000000000000000000")
+    (bucket.folder / "p" / manifest.path).write_bytes(huge)
+    assert read_manifest("m", huge).size_bytes > 10**18 - 1
+
+    with pytest.raises(SourceError, match="too small") as caught:
+        await source(store).fetch(("m",))
+
+    assert "sizeLimit" in caught.value.action
+    assert f"p/{weights.path}" not in bucket.asked
+
+
 async def test_a_manifest_that_is_none_is_told(bucket: BucketServer, store: Path) -> None:
     """A damaged manifest in the bucket names the model and the cure."""
     manifest = write_store(bucket.folder / "p")
@@ -219,7 +248,7 @@ async def test_a_manifest_that_is_none_is_told(bucket: BucketServer, store: Path
     with pytest.raises(SourceError, match="model m") as caught:
         await source(store).fetch(("m",))
 
-    assert "Copy model m" in caught.value.action
+    assert "ops models push m" in caught.value.action
 
 
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "volume is full"), (errno.EROFS, "Read-only")])
@@ -228,10 +257,10 @@ async def test_a_volume_that_does_not_take_it_is_told(
 ) -> None:
     """A full volume, or one that cannot be written, is named with the cure."""
 
-    def write(_counting: object, _piece: bytes) -> int:
+    def write(_file: object, _part: object, _content: bytes) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(gcs._Counting, "write", write)
+    monkeypatch.setattr(PartedFile, "write", write)
 
     with pytest.raises(SourceError, match=words):
         await source(store).fetch(("m",))

@@ -94,7 +94,7 @@ async def test_a_manifest_that_is_none_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="model m") as caught:
         await MountSource(tmp_path).fetch(("m",))
 
-    assert "Copy model m" in caught.value.action
+    assert "ops models push m" in caught.value.action
 
 
 async def test_a_volume_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -55,9 +55,9 @@ class MountSource:
             return read_manifest(model, (self._folder / manifest_path(model)).read_bytes())
         except FileNotFoundError:
             reason = f"model {model} is not on the volume at {self._folder}"
-            raise SourceError(reason, action=f"Copy model {model}, manifest and blobs, to the bucket there.") from None
+            raise SourceError(reason, action=f"`ops models push {model} gs://…` puts it there.") from None
         except ManifestRefused as error:
-            raise SourceError(str(error), action=f"Copy model {model} to the bucket again.") from error
+            raise SourceError(str(error), action=f"`ops models push {model} gs://…` puts it there again.") from error
 
     def _check_one(self, blob: BlobRef, stop: Stop) -> None:
         read = 0
