@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.process import LOOPBACK, Running
 from benchmarks.servers import MODEL, NUM_CTX
@@ -30,6 +30,12 @@ def agent(port: int, ollama_port: int, environ: Mapping[str, str] | None = None)
 
 def state(port: int) -> str:
     """Ask an agent for its state."""
+    return str(status(port)["state"])
+
+
+def status(port: int) -> dict[str, Any]:
+    """Ask an agent for its /status."""
     url = f"http://{LOOPBACK}:{port}/status"
     with urllib.request.urlopen(url, timeout=STATUS_SECONDS) as response:
-        return str(json.load(response)["state"])
+        found: dict[str, Any] = json.load(response)
+    return found

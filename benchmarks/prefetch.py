@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks import sample, servers
+from benchmarks.precondition import NotHereError, real_ollama
 from benchmarks.process import LOOPBACK, free_port
 from benchmarks.result import Result
 
@@ -29,7 +30,10 @@ METHOD = (
 
 
 def run(folder: Path, *, quick: bool) -> Result:
-    """Measure both ways."""
+    """Measure both ways; needs a real Ollama, whose store is files, and a system that drops pages when asked to."""
+    real_ollama()
+    if not hasattr(os, "posix_fadvise"):
+        raise NotHereError("needs Linux: files are dropped from the page cache by posix_fadvise")
     server = servers.choose(folder)
     store = Path(server.environ["OLLAMA_MODELS"])
     blobs = sorted((store / "blobs").iterdir(), key=lambda path: path.stat().st_size)

@@ -9,20 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from tests.image.place import assemble, bake, install
+from tests.image.place import ASKED, assemble, bake, install
 from tests.servers import REAL_OLLAMA
 
 from ops import smollm2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-SYSTEM = "You are the clerk of a library. " + " ".join(
-    f"Rule {number}: a reader of group {number * 7 % 31} may borrow {number % 9 + 1} books for {number % 5 + 2} weeks."
-    for number in range(1, 48)
-)
-"""About 1,000 tokens."""
-ASKED = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "What may group 7 borrow?"}]
 
 
 class Baked(NamedTuple):

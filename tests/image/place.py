@@ -31,6 +31,14 @@ FLAGS = {
 """As the Dockerfile's last stage sets them, for two slots of 2,048 tokens."""
 
 
+SYSTEM = "You are the clerk of a library. " + " ".join(
+    f"Rule {number}: a reader of group {number * 7 % 31} may borrow {number % 9 + 1} books for {number % 5 + 2} weeks."
+    for number in range(1, 48)
+)
+"""About 1,000 tokens."""
+ASKED = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "What may group 7 borrow?"}]
+
+
 def install(folder: Path, binary: str) -> Path:
     """Put Ollama under `folder` as the image has it, the wrapper in place; returns the binary."""
     found = Path(binary).resolve()

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from tests.image.conftest import ASKED
-from tests.image.place import IMAGE, Entrypoint
+from tests.image.place import ASKED, IMAGE, Entrypoint
 from tests.servers import NO_TLS, wait_until
 
 from probe_agent.models.image_manifest import ImageManifest

@@ -11,8 +11,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.image.conftest import ASKED
-from tests.image.place import FLAGS, Entrypoint
+from tests.image.place import ASKED, FLAGS, Entrypoint
 from tests.integration.agent import AgentProcess
 from tests.servers import wait_until
 

