@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ops.lint import command as lint
+from ops.models import command as models
 from ops.pin import command as pin
 from ops.up import options
 
@@ -51,6 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         pin.run,
         does="put image digests into a service's YAML",
         description="Name the images of a service by digest, so that what was verified is what is deployed.",
+    )
+    add(
+        "models",
+        models.add_arguments,
+        models.run,
+        does="put a model of this machine into a bucket",
+        description="Models between the local Ollama store and a bucket that the agent, or a mount, reads.",
     )
     arguments = parser.parse_args(argv)
     status: int = arguments.run(arguments)

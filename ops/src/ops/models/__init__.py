@@ -1,0 +1,1 @@
+"""`ops models`: models between a local Ollama store and a bucket."""
