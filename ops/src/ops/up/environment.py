@@ -144,7 +144,7 @@ def _adapt_server(adapted: Adapted, container: Container, machine: Machine) -> N
     adapted.set("OLLAMA_HOST", host, "loopback only", default=OLLAMA_HOST)
     choice = machine.choice
     for name, value in (choice.server_environ if choice else {}).items():
-        why = "Ollama keeps its keys there" if name == "HOME" else "the model's place here"
+        why = "Ollama keeps its keys there" if name == "HOME" else "its place here"
         adapted.set(name, value, why, default="(the image's)")
     if choice and "OLLAMA_STANDIN_MODELS" in choice.server_environ:
         adapted.drop("OLLAMA_MODELS", "the stand-in reads the model file itself")

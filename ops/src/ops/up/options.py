@@ -40,6 +40,7 @@ class Options:
     port: int = 8080
     free_ports: bool = False
     standin: bool = False
+    image_root: Path | None = None
     model: str | None = None
     process: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, Path] = field(default_factory=dict)
@@ -80,7 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[@CTX]",
         help="serve this model of the local Ollama store instead of the file's",
     )
-    add("--standin", action="store_true", help="run the stand-in even where there is an ollama")
+    either = parser.add_mutually_exclusive_group().add_argument
+    either("--standin", action="store_true", help="run the stand-in even where there is an ollama")
+    either("--image-root", type=Path, metavar="FOLDER", help="run the image of Ollama that is unpacked there")
     add("--port", type=_port, default=8080, help="the ingress's port on 127.0.0.1; 0: a free one (%(default)s)")
     add("--free-ports", action="store_true", help="give the containers free ports, never the file's")
     add(
@@ -123,6 +126,7 @@ def from_arguments(arguments: argparse.Namespace) -> Options:
         port=arguments.port,
         free_ports=arguments.free_ports,
         standin=arguments.standin,
+        image_root=arguments.image_root,
         model=arguments.model,
         process=dict(arguments.process),
         volumes=dict(arguments.volume),

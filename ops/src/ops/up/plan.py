@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ops.up import environment, manifest, model_choice, ports, runtime, volumes
+from ops.up import environment, image, manifest, model_choice, ports, runtime, volumes
 from ops.up.environment import Machine, Substitution
 from ops.up.errors import LaunchError
 from ops.up.options import Options, ProbeKind
@@ -72,10 +72,13 @@ def _runtimes(service: Service, options: Options, environ: Mapping[str, str]) ->
     for name in options.process:
         if name not in names:
             raise LaunchError(f"--process {name}=…: no container is called {name!r}; there are {', '.join(names)}")
-    return {
-        container.name: runtime.choose(container, commands=options.process, standin=options.standin, environ=environ)
-        for container in service.containers
-    }
+    return {container.name: _runtime(container, options, environ) for container in service.containers}
+
+
+def _runtime(container: Container, options: Options, environ: Mapping[str, str]) -> Runtime:
+    if options.image_root and runtime.is_ollama(container) and container.name not in options.process:
+        return image.recipe(options.image_root)
+    return runtime.choose(container, commands=options.process, standin=options.standin, environ=environ)
 
 
 def _with_tcp_probe(service: Service) -> Service:
@@ -101,7 +104,9 @@ def _machine(
     here = runtimes[server.name]
     wanted, num_ctx = _file_model(service, server)
     choice = None
-    if model := wanted or options.model:
+    if options.image_root and here.kind is Kind.IMAGE:
+        choice = image.choice(options.image_root, wanted, asked=options.model, environ=environ)
+    elif model := wanted or options.model:
         # A store on a folder of the operator's is the one to look into; a new folder holds nothing yet.
         given = [mount for mount in server.mounts if not folders[mount.volume.name].is_new]
         store = server.env.get("OLLAMA_MODELS", "")

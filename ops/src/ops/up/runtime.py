@@ -1,4 +1,4 @@
-"""What stands for a container's image on this machine: a real Ollama, the stand-in, the agent, a command."""
+"""What stands for a container's image on this machine: a real Ollama, the stand-in, the agent, a command, itself."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Kind(StrEnum):
     """The recipes there are."""
 
     OLLAMA = "ollama"
+    IMAGE = "image"
     STANDIN = "stand-in"
     AGENT = "probe-agent"
     COMMAND = "command"
