@@ -331,6 +331,38 @@ def test_wrong_parts_and_blobs_are_replaced(bucket: Emulator, store: Path, manif
     assert bucket.names() == names(manifest)
 
 
+def test_a_wrong_joined_part_does_not_stay(bucket: Emulator, store: Path, manifest: StoreManifest) -> None:
+    """Its name alone vouches for it: the whole blob's checksum tells, no manifest names it, the next run mends."""
+    size = upload.MAX_SOURCES * PART
+    bucket.put(f"p/{upload.ASIDE}/{weights_name(manifest).rpartition('/')[2]}/0+{size}", b"x" * size)
+
+    assert push(store) == 1
+    assert f"p/{manifest.path}" not in bucket.names()
+
+    assert push(store) == 0
+    assert bucket.content(weights_name(manifest)) == WEIGHTS
+    assert bucket.names() == names(manifest)
+
+
+@pytest.mark.parametrize("size", [PART // 2, PART * 3])
+def test_a_file_that_changes_after_the_check_is_found_out(
+    bucket: Emulator, tmp_path: Path, size: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What was checked is what must arrive; else there is no manifest."""
+    manifest = write_store(tmp_path, weights=os.urandom(size))
+
+    def change(_name: str) -> None:
+        bucket.before = lambda _: None
+        (tmp_path / manifest.blobs[0].path).write_bytes(b"[]")
+
+    bucket.before = change
+
+    assert push(tmp_path) == 1
+
+    assert "run the same command again" in capfd.readouterr().err
+    assert f"p/{manifest.path}" not in bucket.names()
+
+
 def test_plain_output_has_a_line_now_and_then(
     bucket: Emulator, store: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

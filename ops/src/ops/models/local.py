@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from probe_agent.models.layout import BlobRef
+
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
@@ -21,6 +23,11 @@ class LocalModel:
 
     store: Path
     manifest: StoreManifest
+
+    @property
+    def blobs(self) -> list[BlobRef]:
+        """The largest first: what time is left is then told from megabytes, not from the two bytes of a `{}`."""
+        return sorted(self.manifest.blobs, key=lambda blob: blob.size_bytes, reverse=True)
 
 
 def stores(environ: Mapping[str, str]) -> list[Path]:

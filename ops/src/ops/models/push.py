@@ -38,15 +38,12 @@ def push(model: str, url: str, places: Sequence[Path], console: Console) -> None
 
     """
     began = time.monotonic()
-    found = local.find(model, places)
-    with Display(console) as display, _explained(model, url):
+    with _explained(model, url), Display(console) as display:
+        found = local.find(model, places)
         display.line(f"{model}: {found.manifest.size_bytes / 1e6:,.1f} MB from {found.store} to {url}")
         checking = display.stage("checking")
         checking.expect(found.manifest.size_bytes)
-        sums = {
-            blob.sha256: checked_crc32c(found.store / blob.path, blob, checking.advance)
-            for blob in found.manifest.blobs
-        }
+        sums = {blob.sha256: checked_crc32c(found.store / blob.path, blob, checking.advance) for blob in found.blobs}
         sending = display.stage("sending")
         with storage.Client(project="unused") as client:
             Upload(client, url, sending).run(found, sums)

@@ -70,7 +70,7 @@ class Upload:
         """Send what the bucket lacks, the manifest last. `crc32c` has each blob's, by its SHA-256.
 
         Raises:
-            PushError: another push was in the way, or other bytes arrived than were sent.
+            PushError: another push was in the way, or a file is no longer what was checked.
             GoogleAPIError, GoogleAuthError, RequestException: of the library, after its own retries.
             OSError: the local store cannot be read.
 
@@ -78,7 +78,7 @@ class Upload:
         manifest = local.manifest
         self._progress.expect(manifest.size_bytes + len(manifest.content))
         left = self._aside()  # also the first word with the bucket: one that is missing or closed is told by it
-        for blob in manifest.blobs:
+        for blob in local.blobs:
             self._deliver(local.store / blob.path, blob, crc32c[blob.sha256], left)
         name = self._prefix + manifest.path
         self._put(name, manifest.content, self._look(name))
@@ -86,15 +86,14 @@ class Upload:
     def _deliver(self, path: Path, blob: BlobRef, crc32c: str, left: Mapping[str, Blob]) -> None:
         name = self._prefix + blob.path
         there = self._look(name)
-        if blob.size_bytes <= PART_BYTES:
-            self._put(name, read_piece(path, 0, blob.size_bytes), there)
-            return
         if _holds(there, blob.size_bytes, crc32c):
             self._progress.resume(blob.size_bytes)
+        elif blob.size_bytes <= PART_BYTES:
+            there = self._put(name, read_piece(path, 0, blob.size_bytes), there)
         else:
             self._put_parts(path, name, blob, left, there)
             there = self._look(name)
-        if there:  # else another push still needs the parts
+        if there and blob.size_bytes > PART_BYTES:  # where there is none yet, another push still needs the parts
             self._sweep(blob)
         if not _holds(there, blob.size_bytes, crc32c):
             raise _hindered(name)
@@ -184,7 +183,7 @@ def _holds(there: Blob | None, size: int, crc32c: str) -> bool:
 
 
 def _hindered(name: str) -> PushError:
-    return PushError(f"{name}: another push is writing it, or other bytes arrived; run the same command again")
+    return PushError(f"{name}: another push is writing it, or its file changed meanwhile; run the same command again")
 
 
 def _patience(timeout: tuple[float, float]) -> dict[str, Any]:
