@@ -38,7 +38,7 @@ ASIDE = ".uploading"
 PART_BYTES = 8 << 20
 """The most that the library sends in one request, and so the most that an interruption loses of each stream."""
 WORKERS = 8
-"""Streams; each holds a part in memory, twice while it is being sent."""
+"""Streams; the library copies what it sends, so that all of them take about 300 MB of memory."""
 MAX_SOURCES = 32
 """The most objects that one call of `compose` takes."""
 # To connect (the service is near), and for the answer, of which none needs a computation over data.
