@@ -25,6 +25,7 @@ from ops.up.plan import Plan, make_plan
 from ops.up.runtime import Kind, Runtime
 
 SERVICE = Path(__file__).parents[2] / "service.yaml"
+ON_BUCKET = SERVICE.parent / "deploy" / "service.mount.yaml"
 FAKES = {"ollama": "true", "probe-agent": "true"}
 OLLAMA = Runtime(Kind.OLLAMA, ("ollama", "serve"), "real Ollama")
 
@@ -90,26 +91,29 @@ def test_only_what_lies_on_a_volume_moves(service: Service) -> None:
 
 def test_operators_folder_stands_for_any_volume(service: Service, tmp_path: Path) -> None:
     """--volume gives a bucket its place, and an emptyDir another one; a store there is the one that serves."""
-    file = tmp_path / "manifests" / "registry.ollama.ai/library/gemma3/4b-it-qat"
-    file.parent.mkdir(parents=True)
-    file.touch()
-    bucket = on_bucket(service)
-    given = {"models": tmp_path, "runtime": tmp_path}
-    (tmp_path / "ollama").write_text("#!/bin/sh\necho 1.2.3\n")
-    (tmp_path / "ollama").chmod(0o755)
-    environ = {"OLLAMA_BIN": str(tmp_path / "ollama")}
-    made = plan(bucket, environ, volumes=given, process={"probe-agent": "true"})
-    assert {(folder.path, folder.is_new) for folder in made.folders} == {(tmp_path, False)}
+    manifest = tmp_path / "manifests" / "registry.ollama.ai/library/gemma3/4b-it-qat"
+    manifest.parent.mkdir(parents=True)
+    manifest.touch()
+    (binary := tmp_path / "ollama").write_text("#!/bin/sh\necho 1.2.3\n")
+    binary.chmod(0o755)
+    given = {"volumes": {"models": tmp_path}, "process": {"probe-agent": "true"}}
+    made = plan(read_service(ON_BUCKET), {"OLLAMA_BIN": str(binary)}, **given)
+    assert [(folder.path, folder.is_new) for folder in made.folders] == [(tmp_path, False)]
     assert made.environments["ollama"]["OLLAMA_MODELS"] == str(tmp_path)
+    assert made.environments["probe-agent"]["PROBE_AGENT_MODEL_STORE"] == str(tmp_path)
     assert made.model == "gemma3:4b-it-qat"
-    assert told(made, "volume models") == ["--volume"]
+    assert told(made, "volume models") == ["--volume"] * 2
+    assert [folder.is_new for folder in plan(service, volumes={"runtime": tmp_path}).folders] == [False]
 
 
-def test_volume_that_cannot_be_had_is_explained(service: Service) -> None:
+def test_volume_that_cannot_be_had_is_explained() -> None:
     """A bucket has no folder here: the error says where the file has it, and what helps."""
-    advice = "a volume of the kind csi cannot be had on this machine; say which folder stands for it: --volume models="
-    with pytest.raises(ManifestError, match=rf"service\.yaml: spec\.template\.spec\.volumes\[0\]: {advice}FOLDER"):
-        plan(on_bucket(service))
+    where = r"service\.mount\.yaml: spec\.template\.spec\.volumes\[0\]"
+    why = (
+        "a volume of the kind csi cannot be had on this machine; say which folder stands for it: --volume models=FOLDER"
+    )
+    with pytest.raises(ManifestError, match=f"{where}: {why}"):
+        plan(read_service(ON_BUCKET))
 
 
 @pytest.mark.parametrize(
@@ -120,15 +124,6 @@ def test_folder_that_cannot_be_meant_is_refused(service: Service, tmp_path: Path
     """--volume for a volume that is not there, or a folder that is not, is an error, not silence."""
     with pytest.raises(LaunchError, match=f"--volume {name}=.*: {complaint}"):
         plan(service, volumes={name: tmp_path / "absent"})
-
-
-def on_bucket(service: Service) -> Service:
-    """Return the service with its model store on a mounted bucket."""
-    first, second = service.containers
-    bucket = volumes.Volume("models", "csi", first.mounts[0].volume.place)
-    return replace(
-        service, containers=(replace(first, mounts=(*first.mounts, volumes.Mount("/models", bucket))), second)
-    )
 
 
 def test_operators_environment_stays_out(service: Service) -> None:
