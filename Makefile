@@ -23,15 +23,15 @@ test: $(VENV)/test.stamp ## lint, types, and every test but the benchmarks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests
+	$(BIN)/coverage run -m pytest tests --ignore tests/image_builds
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 test-live: $(VENV)/test.stamp ## only the behaviour suite: stand-in and real Ollama
 	$(BIN)/python -m pytest tests/live -v
 
-test-images: $(VENV)/test.stamp ## build and run the agent's image without an engine (Debian's buildah, as root)
-	$(BIN)/python -m tests.images
+test-images: $(VENV)/test.stamp ## build and run both images without an engine (as root, by Debian's buildah)
+	$(BIN)/python -m pytest tests/image_builds
 
 lint: $(VENV)/test.stamp ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -51,5 +51,6 @@ def _settle(folder: Path) -> None:
     for path in (*sorted(folder.rglob("*"), reverse=True), folder):
         if os.geteuid() == 0:
             os.chown(path, 0, 0)
-        path.chmod(0o555 if path.is_dir() else 0o444)
+        # The folder itself becomes the image's root directory.
+        path.chmod(0o755 if path == folder else 0o555 if path.is_dir() else 0o444)
         os.utime(path, (0, 0))

@@ -1,0 +1,111 @@
+"""Both images, built once from this tree: `make test-images`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from tests.image.place import ASKED
+from tests.image_builds import bases
+from tests.image_builds.buildah import Buildah
+from tests.servers import REAL_OLLAMA
+
+from ops import smollm2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+MODEL, NUM_CTX = "served:one", 2048
+
+
+class Built(NamedTuple):
+    """An image in a storage of buildah's."""
+
+    buildah: Buildah
+    name: str
+
+    def container(self) -> str:
+        """Make a container of it; returns its name."""
+        return self.buildah.container(self.name)
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder that another user may enter, as pytest's own are not."""
+    path = Path(tempfile.mkdtemp(prefix="image-builds-", dir="/var/tmp"))
+    path.chmod(0o755)
+    yield path
+    subprocess.run(("rm", "-rf", path), timeout=120, check=True)
+
+
+@pytest.fixture(scope="session")
+def buildah(folder: Path) -> Iterator[Buildah]:
+    """A storage of images, emptied at the end: its mounts keep a folder from being removed."""
+    if os.geteuid() or not all(map(shutil.which, ("buildah", "debootstrap"))):
+        pytest.skip("needs root, and Debian's packages buildah and debootstrap")
+    storage = Buildah.in_folder(folder)
+    yield storage
+    storage("rm", "--all")
+    storage("rmi", "--all", "--force")
+
+
+@pytest.fixture(scope="session")
+def context(folder: Path) -> Path:
+    """What is sent to a build: this tree's files that git knows, a model to import, and a warm-up prompt."""
+    path = folder / "context"
+    listed = ("git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    names = subprocess.run(listed, capture_output=True, text=True, timeout=30, check=True).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, path / name)
+    shutil.copy(smollm2.gguf_path(), path / "ollama-image/import/model.gguf")
+    (path / "ollama-image/import/warmup.jsonl").write_text(json.dumps({"messages": ASKED}) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def debian(buildah: Buildah) -> str:
+    """The base of the agent's image."""
+    return buildah.base("debian", bases.debian())
+
+
+@pytest.fixture(scope="session")
+def agent(buildah: Buildah, debian: str, context: Path, folder: Path) -> Built:
+    """The agent's image."""
+    secret = ("--secret", f"id=pip-conf,src={bases.pip_settings(folder / 'pip.conf')}")
+    return Built(buildah, buildah.build("agent", context, "probe-agent/Dockerfile", {"PYTHON_IMAGE": debian}, *secret))
+
+
+@pytest.fixture(scope="session")
+def ollama_base(buildah: Buildah) -> str:
+    """Ollama where its official image has it."""
+    if REAL_OLLAMA is None or not bases.ollama(REAL_OLLAMA)["/usr/lib/ollama"].joinpath("llama-server").exists():
+        pytest.skip("no real Ollama with a llama-server of its own: set OLLAMA_BIN")
+    return buildah.base("ollama-base", bases.debian(), bases.ollama(REAL_OLLAMA))
+
+
+def build_ollama(buildah: Buildah, base: str, context: Path, name: str) -> Built:
+    """Build the Ollama image with the small model in it."""
+    arguments = {
+        "OLLAMA_IMAGE": base,
+        "MODEL": MODEL,
+        "SOURCE": "model.gguf",
+        "NUM_CTX": str(NUM_CTX),
+        "NUM_PARALLEL": "2",
+        "WARMUP": "/import/warmup.jsonl",
+    }
+    return Built(buildah, buildah.build(name, context, "ollama-image/Dockerfile", arguments))
+
+
+@pytest.fixture(scope="session")
+def ollama(buildah: Buildah, ollama_base: str, context: Path) -> Built:
+    """The Ollama image with the small model in it."""
+    return build_ollama(buildah, ollama_base, context, "ollama")
