@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import mmap
 import struct
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_MAGIC = b"GGUF"
+MAGIC = b"GGUF"
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _FILE_TYPES = {
@@ -54,6 +55,11 @@ class Header:
         return str(self.fields.get("general.architecture", "unknown"))
 
     @property
+    def parameter_size(self) -> str:
+        """The number of weights as Ollama writes it, such as "134.52M"."""
+        return f"{self.weights / 1e6:.2f}M"
+
+    @property
     def quantization_level(self) -> str:
         """The width of the weights, such as "Q4_1"."""
         return _FILE_TYPES.get(self.fields.get("general.file_type", -1), "unknown")
@@ -73,53 +79,86 @@ class Header:
 
 def read_header(path: Path) -> Header:
     """Read a file's header; NotGguf for another format or a cut file, OSError as usual."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data[:4] != _MAGIC:
-            raise NotGguf(f"{path} is no GGUF file: it begins with {data[:4]!r}")
-        try:
-            return _Reader(data).header()
-        except (struct.error, UnicodeDecodeError, KeyError) as error:
-            raise NotGguf(f"{path} has a damaged GGUF header: {error}") from error
+    with opened(path) as reader:
+        fields = {key: value for key, value, _ in reader.fields() if value is not None}
+        return Header(fields, sum(tensor.weights for tensor in reader.tensors()))
 
 
-class _Reader:
+@contextmanager
+def opened(path: Path) -> Iterator[Reader]:
+    """Yield a reader at the first field; NotGguf for another format or what is found cut or damaged meanwhile."""
+    with path.open("rb") as file:
+        if (magic := file.read(len(MAGIC))) != MAGIC:
+            raise NotGguf(f"{path} is no GGUF file: it begins with {magic!r}")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            try:
+                yield Reader(data)
+            except (struct.error, UnicodeDecodeError, KeyError) as error:
+                raise NotGguf(f"{path} has a damaged GGUF header: {error}") from error
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of the header."""
+
+    name: bytes
+    weights: int
+    """How many numbers it holds."""
+    head: bytes
+    """Its entry in the header as it stands there, without the offset at its end."""
+    offset: int
+    """Bytes from the beginning of the data to its own."""
+
+
+class Reader:
+    """Reads the parts of a header in their order: all fields, then all tensors."""
+
     def __init__(self, data: mmap.mmap) -> None:
-        self._data = data
-        self._at = len(_MAGIC)
-
-    def header(self) -> Header:
+        self.data = data
+        self.at = len(MAGIC)
+        """Bytes read so far; after the tensors, where the header ends."""
         self._number("I")  # the format's version: 2 and 3 have the same layout
-        tensors, count = self._number("Q"), self._number("Q")
-        values = {self._string(): self._value(self._number("I")) for _ in range(count)}
-        weights = sum(self._tensor() for _ in range(tensors))
-        return Header({key: value for key, value in values.items() if value is not None}, weights)
+        self._tensors, self._fields = self._number("Q"), self._number("Q")
 
-    def _tensor(self) -> int:
-        self._string()
-        shape = [self._number("Q") for _ in range(self._number("I"))]
-        self._number("I")
-        self._number("Q")
-        return math.prod(shape)
+    def fields(self) -> Iterator[tuple[str, Any, bytes]]:
+        """Yield each key, its value (None for an array), and the entry as it stands in the file."""
+        for _ in range(self._fields):
+            begin = self.at
+            key = self._string().decode()
+            yield key, self._value(self._number("I")), self.data[begin : self.at]
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Yield each tensor."""
+        for _ in range(self._tensors):
+            begin = self.at
+            name = self._string()
+            shape = [self._number("Q") for _ in range(self._number("I"))]
+            self._number("I")
+            head = self.data[begin : self.at]
+            yield Tensor(name, math.prod(shape), head, self._number("Q"))
 
     def _value(self, kind: int) -> Any:
         if kind == _STRING:
-            return self._string()
+            return self._string().decode()
         if kind != _ARRAY:
             return self._number(_SCALARS[kind])
         kind, count = self._number("I"), self._number("Q")
         if kind in _SCALARS:
-            self._at += count * struct.calcsize(_SCALARS[kind])
+            self.at += count * struct.calcsize(_SCALARS[kind])
+        elif kind == _STRING:
+            for _ in range(count):
+                self._string()  # a vocabulary's may be no UTF-8, each for itself
         else:
             for _ in range(count):
                 self._value(kind)
         return None
 
-    def _string(self) -> str:
+    def _string(self) -> bytes:
         length = self._number("Q")
-        self._at += length
-        return self._data[self._at - length : self._at].decode()
+        self.at += length
+        return self.data[self.at - length : self.at]
 
     def _number(self, code: str) -> Any:
-        (value,) = struct.unpack_from(f"<{code}", self._data, self._at)
-        self._at += struct.calcsize(code)
+        (value,) = struct.unpack_from(f"<{code}", self.data, self.at)
+        self.at += struct.calcsize(code)
         return value

@@ -54,11 +54,15 @@ _SAMPLING = {
 _DONE_REASONS = {"limit": "length"}
 
 
-def stored_model(name: str, path: Path, num_ctx: int | None = None) -> StoredModel:
-    """Describe a GGUF file as Ollama would; OSError or gguf.NotGguf for a file that is none."""
+def stored_model(name: str, path: Path, num_ctx: int | None = None, *, digest: str = "") -> StoredModel:
+    """Describe a GGUF file as Ollama would; OSError or gguf.NotGguf for a file that is none.
+
+    `digest` is the SHA-256 of the file where that is known: 64 hex digits.
+    """
     header = gguf.read_header(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     pooling = f"{header.architecture}.pooling_type" in header.fields
     return StoredModel(
         name=name,
@@ -72,7 +76,7 @@ def stored_model(name: str, path: Path, num_ctx: int | None = None) -> StoredMod
         capabilities=("embedding",) if pooling else ("completion",),
         quantization_level=header.quantization_level,
         family=header.architecture,
-        parameter_size=f"{header.weights / 1e6:.2f}M",
+        parameter_size=header.parameter_size,
         embedding_length=header.of_architecture("embedding_length", 0),
         info={**header.fields, "general.parameter_count": header.weights},
     )

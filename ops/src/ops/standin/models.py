@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from ops.standin.engine import Prompt
+
 
 @dataclass(frozen=True)
 class StoredModel:
@@ -21,6 +24,12 @@ class StoredModel:
     name: str
     num_ctx: int | None = None
     """The Modelfile's PARAMETER num_ctx, in tokens."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The Modelfile's other parameters, which hold where a request names none."""
+    template: str = ""
+    """Of the Modelfile; shown, while llama.cpp uses the one in the GGUF file."""
+    system: str = ""
+    """The Modelfile's system message, for chats that bring none."""
     trained_context: int = 8192
     """Tokens: no request gets a longer context than this."""
     path: Path | None = None
@@ -74,12 +83,13 @@ class StoredModel:
 
     def show(self) -> dict[str, Any]:
         """Return the answer of /api/show."""
-        parameters = "" if self.num_ctx is None else f"{'num_ctx':<30} {self.num_ctx}"
-        pin = f"PARAMETER num_ctx {self.num_ctx}\n" if parameters else ""
+        parameters = list(self._parameters())
+        pins = "".join(f"PARAMETER {name} {value}\n" for name, value in parameters)
         return {
-            "modelfile": f"FROM /models/blobs/{self.blob}\n{pin}",
-            "parameters": parameters,
-            "template": "",
+            "modelfile": f"FROM /models/blobs/{self.blob}\n{pins}",
+            "parameters": "\n".join(f"{name:<30} {json.dumps(value)}" for name, value in parameters),
+            "template": self.template,
+            **({"system": self.system} if self.system else {}),
             "details": self.details,
             "model_info": {
                 **self.info,
@@ -90,6 +100,19 @@ class StoredModel:
             "capabilities": list(self.capabilities),
             "modified_at": self.modified_at,
         }
+
+    def told(self, prompt: Prompt) -> Prompt:
+        """Add to a request's prompt what the Modelfile says and the request does not."""
+        messages = prompt.messages
+        if self.system and messages and messages[0].get("role") != "system":
+            messages = [{"role": "system", "content": self.system}, *messages]
+        return replace(prompt, messages=messages, options={**self.parameters, **prompt.options})
+
+    def _parameters(self) -> Iterator[tuple[str, Any]]:
+        """Yield the Modelfile's parameters by name, a list's values each for itself."""
+        pin = {} if self.num_ctx is None else {"num_ctx": self.num_ctx}
+        for name, value in sorted({**self.parameters, **pin}.items()):
+            yield from ((name, each) for each in (value if isinstance(value, list) else [value]))
 
 
 class Store:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     Fields = Callable[[str], dict[str, Any]]
 
-ADMINISTRATIVE = ("pull", "push", "create", "copy", "delete", "me", "signout", "blobs/{digest}")
 LINES = "application/x-ndjson"
 _MISSING = "missing request body"
 
@@ -38,8 +37,7 @@ class Native:
         self._server = server
 
     def routes(self) -> list[Route]:
-        """Every native route, the administrative ones refused."""
-        verbs = ["GET", "POST", "DELETE", "HEAD"]
+        """Every native route but the administrative ones."""
         return [
             Route("/api/version", self.version),
             Route("/api/tags", self.tags),
@@ -49,7 +47,6 @@ class Native:
             Route("/api/chat", self.chat, methods=["POST"]),
             Route("/api/embed", self.embed, methods=["POST"]),
             Route("/api/embeddings", self.embeddings, methods=["POST"]),
-            *(Route(f"/api/{name}", self.refuse, methods=verbs) for name in ADMINISTRATIVE),
         ]
 
     async def version(self, _: Request) -> Response:
@@ -63,11 +60,6 @@ class Native:
     async def ps(self, _: Request) -> Response:
         """GET /api/ps: every loaded model, dead ones too; waits while a runner is pinged."""
         return JSONResponse({"models": await self._server.processes()})
-
-    async def refuse(self, request: Request) -> Response:
-        """Anything that would change the store: 403, with the way out."""
-        message = f"{request.url.path} is not part of the stand-in: set OLLAMA_STANDIN_MODELS, or run a real Ollama"
-        raise ApiError(403, message)
 
     async def show(self, request: Request) -> Response:
         """POST /api/show."""
@@ -147,7 +139,8 @@ class Native:
         def whole(text: str, last: Piece) -> dict[str, Any]:
             return _head(body) | fields(text) | _counts(last, begun, loaded_ns)
 
-        return await respond(request, lease, prompt, whole, lines if body.get("stream", True) else None, LINES)
+        shown = lines if body.get("stream", True) else None
+        return await respond(request, lease, model.told(prompt), whole, shown, LINES)
 
 
 async def _lines(

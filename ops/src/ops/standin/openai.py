@@ -144,7 +144,8 @@ class OpenAi:
             choice = dialect.whole(text) | {"index": 0, "finish_reason": last.done_reason}
             return head | {"choices": [choice], "usage": _usage(last)}
 
-        return await respond(request, lease, prompt, whole, lines if body.get("stream") else None, EVENTS)
+        shown = lines if body.get("stream") else None
+        return await respond(request, lease, model.told(prompt), whole, shown, EVENTS)
 
 
 async def _events(

@@ -13,6 +13,7 @@ import uvicorn
 from ops import smollm2
 from ops.standin import wire
 from ops.standin.abrupt import AbruptServer, listen
+from ops.standin.disk import DiskStore
 from ops.standin.errors import ApiError
 from ops.standin.llamacpp import LlamaCppEngine, stored_model
 from ops.standin.server import StandIn
@@ -40,6 +41,8 @@ class Settings:
     host: str
     port: int
     models: tuple[File, ...]
+    store: Path | None
+    """A store in Ollama's layout, served and added to."""
     context_length: int
     num_parallel: int
     keep_alive: float
@@ -56,10 +59,12 @@ class Settings:
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the variables; ValueError names the one that is wrong."""
         host, port = _address(environ.get("OLLAMA_HOST", ""))
+        store = environ.get("OLLAMA_MODELS")
         return cls(
             host=host,
             port=port,
-            models=_models(environ.get("OLLAMA_STANDIN_MODELS", "")),
+            models=_models(environ.get("OLLAMA_STANDIN_MODELS") or ("[]" if store else "")),
+            store=Path(store) if store else None,
             context_length=_count(environ, "OLLAMA_CONTEXT_LENGTH", 4096),
             num_parallel=_count(environ, "OLLAMA_NUM_PARALLEL", 1),
             keep_alive=_seconds(environ, "OLLAMA_KEEP_ALIVE", "5m"),
@@ -89,6 +94,7 @@ def serve(settings: Settings) -> None:
         max_loaded_models=settings.max_loaded_models,
         ping_timeout_seconds=settings.ping_timeout,
         loopback=settings.host in _LOOPBACK,
+        disk=DiskStore(settings.store) if settings.store else None,
     )
     AbruptServer(uvicorn.Config(server, log_config=None, access_log=False)).run([listener])
 

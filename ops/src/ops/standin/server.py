@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ops.standin import wire
+from ops.standin.administration import Administration, refusals
 from ops.standin.answers import ClientGone, while_connected
 from ops.standin.engine import LoadOptions
 from ops.standin.errors import ApiError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Message, Receive, Scope, Send
 
+    from ops.standin.disk import DiskStore
     from ops.standin.engine import Engine, Runner
     from ops.standin.models import StoredModel
     from ops.standin.scheduler import Lease
@@ -67,8 +69,11 @@ class StandIn:
         ping_timeout_seconds: float = 10.0,
         version: str = VERSION,
         loopback: bool = True,
+        disk: DiskStore | None = None,
     ) -> None:
-        self.models = Store(models)
+        self.models = Store([*(disk.models() if disk else ()), *models])
+        self.disk = disk
+        """Where models may be created and removed, if anywhere; it is read now, the other models come on top."""
         self.engine = engine
         self.context_length = context_length
         self.num_parallel = num_parallel
@@ -135,10 +140,12 @@ class StandIn:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = await _body(receive)
+        body, replay = b"", receive
+        if not scope["path"].startswith("/api/blobs/"):  # gigabytes, for their route to take in pieces
+            body = await _body(receive)
+            replay = _replay(body, receive)
         self.requests.append(Asked(scope["method"], scope["path"], _json(body)))
         fault = self.faults.take(scope["path"])
-        replay = _replay(body, receive)
         if self.loopback and not allowed(Headers(scope=scope)):
             await Response(status_code=403)(scope, replay, send)
         elif fault is None:
@@ -147,7 +154,7 @@ class StandIn:
             await fault.answer(self._app, scope, replay, send)
 
     def _load_options(self, model: StoredModel, options: object, *, shift: bool = True) -> LoadOptions:
-        asked = options if isinstance(options, dict) else {}
+        asked = {**model.parameters, **(options if isinstance(options, dict) else {})}
         for name in ("num_ctx", "num_batch", "num_thread"):
             if not isinstance(asked.get(name, 0), int | float):
                 raise ApiError(500, f'option "{name}" must be of type integer')
@@ -170,9 +177,10 @@ class StandIn:
         )
 
     def _routes(self) -> Starlette:
+        administration = Administration(self, self.disk).routes() if self.disk else refusals()
         handlers = {ApiError: _api_error, HTTPException: _http_error, ClientGone: _client_gone}
         return Starlette(
-            routes=[Route("/", _root), *Native(self).routes(), *OpenAi(self).routes()],
+            routes=[Route("/", _root), *Native(self).routes(), *administration, *OpenAi(self).routes()],
             exception_handlers=handlers,
             lifespan=self._lifespan,
         )

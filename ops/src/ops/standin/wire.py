@@ -78,6 +78,14 @@ def json_object(body: bytes, *, empty: str) -> dict[str, Any]:
     return value
 
 
+def go_json(value: object) -> bytes:
+    """Return JSON as Go's encoder writes it, to the byte: what is written so is known by its digest."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return f"{text}\n".encode()
+
+
 def json_type(value: object) -> str:
     """Return the name that Go's JSON package gives to the type of a decoded value."""
     names = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}

@@ -1,0 +1,174 @@
+"""A model store on disk in Ollama's layout: what lies there is served, and what is created is put there.
+
+It is kept as with OLLAMA_NOPRUNE (only `remove` removes), and looked through once, at the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from ops.standin import wire
+from ops.standin.errors import ApiError
+from ops.standin.layers import (
+    PARAMS_MEDIA_TYPE,
+    SYSTEM_MEDIA_TYPE,
+    TEMPLATE_MEDIA_TYPE,
+    Layer,
+    NewBlob,
+    manifest_document,
+)
+from ops.standin.llamacpp import stored_model
+from probe_agent.errors import ManifestRefused
+from probe_agent.models.layout import (
+    DEFAULT_HOST,
+    DEFAULT_NAMESPACE,
+    DIGEST,
+    BlobRef,
+    StoreManifest,
+    blobs_of,
+    manifest_path,
+    read_manifest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ops.standin.models import StoredModel
+
+
+class DiskStore:
+    """The folder `root`, which need not be there before something is written, and may be read-only."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def models(self) -> Iterator[StoredModel]:
+        """Yield what can be served; each model that cannot is told on standard error."""
+        for path in self._manifest_paths():
+            name = _name(*path.relative_to(self.root / "manifests").parts)
+            try:
+                yield self.describe(self.manifest(name))
+            except (OSError, ValueError, TypeError, ApiError, ManifestRefused) as error:
+                sys.stderr.write(f"ops.standin: model {name} is left out: {error}\n")
+
+    def manifest(self, name: str) -> StoreManifest:
+        """Read a model's manifest; FileNotFoundError where there is none, ManifestRefused where it is damaged."""
+        return read_manifest(name, (self.root / manifest_path(name)).read_bytes())
+
+    def describe(self, manifest: StoreManifest) -> StoredModel:
+        """Return the model as its layers tell it; OSError or ValueError for one without a GGUF file."""
+        if manifest.weights is None:
+            raise ValueError("it has no weights here")
+        texts = {
+            blob.media_type: (self.root / blob.path).read_text(encoding="utf-8")
+            for blob in manifest.blobs
+            if blob.media_type in {PARAMS_MEDIA_TYPE, TEMPLATE_MEDIA_TYPE, SYSTEM_MEDIA_TYPE}
+        }
+        parameters: dict[str, Any] = dict(json.loads(texts.get(PARAMS_MEDIA_TYPE, "{}")))
+        # What is no number stays with the others, for each load to refuse.
+        num_ctx = parameters.pop("num_ctx") if isinstance(parameters.get("num_ctx"), int) else None
+        path = self.root / manifest.weights.path
+        changed = (self.root / manifest.path).stat().st_mtime
+        return replace(
+            stored_model(manifest.model, path, num_ctx, digest=manifest.weights.sha256),
+            digest=manifest.digest,
+            size=manifest.size_bytes,
+            parameters=parameters,
+            template=texts.get(TEMPLATE_MEDIA_TYPE, ""),
+            system=texts.get(SYSTEM_MEDIA_TYPE, ""),
+            modified_at=wire.instant(datetime.fromtimestamp(changed, UTC)),
+        )
+
+    def blob(self, digest: str) -> Path:
+        """Return where the blob `sha256:HEX` lies or would; ApiError 400 for another form of name."""
+        match = DIGEST.fullmatch(digest)
+        if match is None:
+            raise ApiError(400, "invalid digest format")
+        return self.root / BlobRef(match[1], 0, "").path
+
+    @contextlib.contextmanager
+    def adding(self) -> Iterator[NewBlob]:
+        """Take in content, stored at the end under its own digest, and not at all when it breaks off; OSError."""
+        with self._aside() as file:
+            yield (new := NewBlob(file))
+            target = self.root / new.ref.path
+            new.is_new = not target.exists()
+            _settle(file, target)
+
+    def add(self, pieces: Iterable[bytes], media_type: str) -> Layer:
+        """Store content as a layer; OSError as usual."""
+        with self.adding() as new:
+            for piece in pieces:
+                new.write(piece)
+        return Layer(replace(new.ref, media_type=media_type), is_new=new.is_new)
+
+    def touch(self, path: Path) -> None:
+        """Mark a blob as used now, as Ollama does; OSError unless the file is ours: a read-only store refuses here."""
+        now = datetime.now(UTC).timestamp()
+        try:
+            os.utime(path, (now, now))
+        except OSError as error:
+            error.filename = str(path)  # which Python leaves out here
+            raise
+
+    def put(self, name: str, config: Layer, layers: Iterable[Layer]) -> StoreManifest:
+        """Write a model's manifest, whole or not at all; OSError as usual."""
+        path = self.root / manifest_path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._aside() as file:
+            file.write(wire.go_json(manifest_document(config, layers)))
+            _settle(file, path)
+        return self.manifest(name)
+
+    def remove(self, manifest: StoreManifest) -> None:
+        """Remove a model, and the blobs that no other one has; OSError as usual."""
+        path = self.root / manifest.path
+        path.unlink()
+        with contextlib.suppress(OSError):  # the first folder that holds another model
+            for folder in path.parents[:3]:
+                folder.rmdir()
+        kept = {blob.sha256 for blob in blobs_of(self._others())}
+        for blob in manifest.blobs:
+            if blob.sha256 not in kept:
+                (self.root / blob.path).unlink(missing_ok=True)
+
+    def _others(self) -> Iterator[StoreManifest]:
+        for path in self._manifest_paths():
+            with contextlib.suppress(ManifestRefused):  # damaged: Ollama too looks past it
+                yield read_manifest(path.name, path.read_bytes())
+
+    def _manifest_paths(self) -> list[Path]:
+        return sorted(self.root.glob("manifests/*/*/*/*"))
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[IO[bytes]]:
+        """Open a file that is gone at the end unless it got a name: nobody ever sees half of one."""
+        blobs = self.root / "blobs"
+        blobs.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=blobs, prefix="incoming-", delete=False) as file:
+            try:
+                yield file
+            finally:
+                Path(file.name).unlink(missing_ok=True)
+
+
+def _settle(file: IO[bytes], target: Path) -> None:
+    file.flush()
+    aside = Path(file.name)
+    aside.chmod(0o644)  # Ollama's; a temporary file is its owner's alone
+    aside.replace(target)
+
+
+def _name(host: str, namespace: str, model: str, tag: str) -> str:
+    """Return a model's name as people write it: registry.ollama.ai/library/gemma3/4b is gemma3:4b."""
+    if host != DEFAULT_HOST:
+        return f"{host}/{namespace}/{model}:{tag}"
+    return f"{model}:{tag}" if namespace == DEFAULT_NAMESPACE else f"{namespace}/{model}:{tag}"
