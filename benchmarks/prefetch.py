@@ -10,7 +10,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from benchmarks import sample, servers
+from benchmarks import page_cache, sample, servers
 from benchmarks.precondition import NotHereError, real_ollama
 from benchmarks.process import LOOPBACK, free_port
 from benchmarks.result import Result
@@ -60,7 +60,7 @@ def run(folder: Path, *, quick: bool) -> Result:
 
 def _start(server: servers.Server, blobs: list[Path], *, ahead: bool) -> float:
     for blob in blobs:
-        _drop(blob)
+        page_cache.drop(blob)
     port = free_port()
     with server.on(port) as ollama:
         readers = _read_ahead(blobs[-1]) if ahead else []
@@ -72,22 +72,11 @@ def _start(server: servers.Server, blobs: list[Path], *, ahead: bool) -> float:
                 reader.wait(LOADED_SECONDS)
 
 
-def _drop(blob: Path) -> None:
-    opened = os.open(blob, os.O_RDONLY)
-    try:
-        os.fsync(opened)  # a page that is not written yet cannot be dropped
-        os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(opened)
-
-
 def _read(weights: Path, *, drop: bool) -> float:
     if drop:
-        _drop(weights)
+        page_cache.drop(weights)
     began = time.monotonic()
-    with weights.open("rb", buffering=0) as file:
-        while file.read(MIB):
-            pass
+    page_cache.fill(weights)
     return time.monotonic() - began
 
 
