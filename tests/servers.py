@@ -55,21 +55,25 @@ def wait_until(predicate: Callable[[], object], timeout: float = 5.0, what: str 
         time.sleep(0.005)
 
 
-def hang_up_after(port: int, path: str, body: bytes, seen: Callable[[], object]) -> None:
-    """POST `body`, and hang up without reading once `seen()` is true."""
-    head = f"POST {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nContent-Length: {len(body)}\r\n\r\n"
+def hang_up_after(port: int, path: str, body: bytes, seen: Callable[[], object], missing: int = 0) -> None:
+    """POST `body`, announced with `missing` bytes more, and hang up without reading once `seen()` is true."""
+    head = f"POST {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nContent-Length: {len(body) + missing}\r\n\r\n"
     with socket.create_connection((LOOPBACK, port), timeout=5) as raw:
         raw.sendall(head.encode() + body)
         wait_until(seen, START_SECONDS, "what the client waits for before it hangs up")
 
 
 class LoopbackServer:
-    """`app` on a free loopback port, in a thread of its own; stops like Ollama does, without drain."""
+    """`app` on a free loopback port, in a thread of its own; stops like Ollama does, without drain.
 
-    def __init__(self, app: ASGIApp, port: int | None = None) -> None:
+    `certificate` is a file with a key and its certificate: TLS then.
+    """
+
+    def __init__(self, app: ASGIApp, port: int | None = None, certificate: Path | None = None) -> None:
         self.port = port or free_port()
-        self.url = f"http://{LOOPBACK}:{self.port}"
+        self.url = f"{'https' if certificate else 'http'}://{LOOPBACK}:{self.port}"
         self._app = app
+        self._certificate = certificate
         self._server: AbruptServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -84,7 +88,9 @@ class LoopbackServer:
         """Listen; returns when requests are answered. May follow `stop`, on the same port."""
         bound = listen(LOOPBACK, self.port)
         # Without a logging set-up of its own, which would stay in the process for every later test.
-        config = uvicorn.Config(self._app, lifespan="auto", log_config=None, access_log=False)
+        config = uvicorn.Config(
+            self._app, lifespan="auto", log_config=None, access_log=False, ssl_certfile=self._certificate
+        )
         self._server = AbruptServer(config)
         self._thread = threading.Thread(target=self._server.run, args=([bound],), daemon=True)
         self._thread.start()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from pathlib import Path
 
 import pytest
+from tests.ggufs import FIELDS, TENSORS
+from tests.ggufs import gguf as gguf_file
 
 from ops import smollm2
-from ops.standin import gguf
+from ops.standin import gguf, gguf_copy
 from ops.standin.process import Settings
 
 
@@ -37,6 +40,42 @@ def test_a_cut_file(tmp_path: Path) -> None:
     path.write_bytes(smollm2.gguf_path().read_bytes()[:2000])
     with pytest.raises(gguf.NotGguf, match="damaged"):
         gguf.read_header(path)
+
+
+def test_a_copy_is_in_order(tmp_path: Path) -> None:
+    """What belongs to no layer comes first, then layer by layer by name; the two fields of the width go to the end."""
+    source = tmp_path / "source.gguf"
+    source.write_bytes(gguf_file({**FIELDS, "split.count": 1, "general.alignment": 64}, alignment=64))
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(b"".join(gguf_copy.pieces(source)))
+    with gguf.opened(copy) as reader:
+        fields = [key for key, _, _ in reader.fields()]
+        tensors = list(reader.tensors())
+        begin = -(-reader.at // 64) * 64
+        data = [reader.data[begin + tensor.offset :][: 4 * tensor.weights] for tensor in tensors]
+    kept = [key for key in FIELDS if key != "general.file_type"]
+    assert fields == [*kept, "general.alignment", "general.quantization_version", "general.file_type"]
+    order = ["output.weight", "blk.2.a.weight", "blk.2.attn.weight", "blk.10.attn.weight"]
+    assert [tensor.name.decode() for tensor in tensors] == order
+    assert [struct.unpack_from("<f", each)[0] for each in data] == [TENSORS[name] for name in order]
+    assert [tensor.offset for tensor in tensors] == [0, 64, 256, 320]
+
+
+def test_a_copy_of_a_copy_is_the_same(tmp_path: Path) -> None:
+    """What is in order already stays as it is; a file without tensors too."""
+    for content in (gguf_file(), gguf_file(tensors={})):
+        first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
+        first.write_bytes(content)
+        second.write_bytes(b"".join(gguf_copy.pieces(first)))
+        assert b"".join(gguf_copy.pieces(second)) == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("weights", "text"), [(134_515_008, "134.52M"), (7_000_000, "7M"), (3_212_749_888, "3.2B"), (2_000_000_000, "2B")]
+)
+def test_parameter_size(weights: int, text: str) -> None:
+    """The number of weights is written as Ollama does."""
+    assert gguf.Header({}, weights).parameter_size == text
 
 
 def test_no_model_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +107,16 @@ def test_host(host: str, address: tuple[str, int]) -> None:
     """OLLAMA_HOST is read in all its forms."""
     settings = Settings.from_environ({"OLLAMA_HOST": host})
     assert (settings.host, settings.port) == address
+
+
+def test_a_store_takes_the_place_of_the_small_model() -> None:
+    """OLLAMA_MODELS names a store, served alone unless models are listed too."""
+    settings = Settings.from_environ({"OLLAMA_MODELS": "/models"})
+    assert (settings.store, settings.models) == (Path("/models"), ())
+    text = json.dumps([{"name": "a", "path": "/a.gguf"}])
+    settings = Settings.from_environ({"OLLAMA_MODELS": "/models", "OLLAMA_STANDIN_MODELS": text})
+    assert (settings.store, [file.name for file in settings.models]) == (Path("/models"), ["a"])
+    assert Settings.from_environ({}).store is None
 
 
 def test_models() -> None:

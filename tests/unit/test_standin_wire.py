@@ -89,3 +89,10 @@ def test_bad_bodies(body: bytes, message: str) -> None:
 def test_origins(headers: dict[str, str], *, allowed: bool) -> None:
     """On a loopback bind only local hosts and origins are answered."""
     assert origins.allowed(headers) is allowed
+
+
+def test_json_as_go_writes_it() -> None:
+    """No spaces, no letters escaped but those that HTML and JavaScript take ill, and a line's end."""
+    assert wire.go_json({"stop": ["<|im_end|>", "é&\u2028"]}) == (
+        b'{"stop":["\\u003c|im_end|\\u003e","\xc3\xa9\\u0026\\u2028"]}\n'
+    )

@@ -2,7 +2,8 @@
 
     server = StandIn(models=[StoredModel("m")], engine=ScriptedEngine(load_seconds=0.05))
 
-is an ASGI application; `python -m ops.standin serve` is the process over llama.cpp.
+is an ASGI application; `python -m ops.standin serve` is the process over llama.cpp. With OLLAMA_MODELS it serves a
+store on disk in Ollama's layout, read-only or not, and adds to it what `/api/blobs` and `/api/create` bring.
 """
 
 from ops.standin.errors import ApiError, LoadFailed, RunnerLost

@@ -133,12 +133,12 @@ def _told(steps: Iterator[str]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _in_words() -> Iterator[None]:
-    """Make ApiError 500 of what the file system or a damaged manifest refuses."""
+    """Make ApiError 500 of what the file system refuses, and of a manifest, a layer or a GGUF file that is damaged."""
     try:
         yield
     except OSError as error:
         raise ApiError(500, f"{error.filename}: {(error.strerror or str(error)).lower()}") from error
-    except ManifestRefused as error:
+    except (ManifestRefused, ValueError, TypeError) as error:
         raise ApiError(500, str(error)) from error
 
 

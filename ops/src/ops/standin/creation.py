@@ -46,7 +46,15 @@ class Creation:
                 raise ApiError(400, f"{field} is not part of the stand-in: {_FORWARD}")
 
     def steps(self) -> Iterator[str]:
-        """Make it, yielding each status, at last "success"; ApiError or OSError for what stands in the way."""
+        """Make it, yielding each status, at last "success".
+
+        Raises:
+            ApiError: the request asks for what is wrong, missing or not done here.
+            OSError: the store is read-only, full, or lacks a blob.
+            ValueError: a GGUF file (gguf.NotGguf) or a layer is damaged.
+            ManifestRefused: so is the manifest of the base.
+
+        """
         if self._base:
             config, layers = yield from self._derived()
         elif self._files is not None:
@@ -98,13 +106,10 @@ class Creation:
         if not _is_gguf(path):
             raise ApiError(400, "supplied file was not in GGUF format")
         self._disk.touch(path)
-        try:
-            header = gguf.read_header(path)
-            if (kind := header.fields.get("general.type", "model")) != "model":
-                raise ApiError(400, f"a GGUF file of the type {kind} is not part of the stand-in: {_FORWARD}")
-            weights = self._disk.add(gguf_copy.pieces(path), MODEL_MEDIA_TYPE)
-        except gguf.NotGguf as error:
-            raise ApiError(500, str(error)) from error
+        header = gguf.read_header(path)
+        if (kind := header.fields.get("general.type", "model")) != "model":
+            raise ApiError(400, f"a GGUF file of the type {kind} is not part of the stand-in: {_FORWARD}")
+        weights = self._disk.add(gguf_copy.pieces(path), MODEL_MEDIA_TYPE)
         yield "verifying conversion"
         config = {
             "model_format": "gguf",

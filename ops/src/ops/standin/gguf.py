@@ -20,19 +20,28 @@ if TYPE_CHECKING:
 MAGIC = b"GGUF"
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_LENGTH = struct.Struct("<Q")
 _FILE_TYPES = {
     0: "F32",
     1: "F16",
     2: "Q4_0",
     3: "Q4_1",
     7: "Q8_0",
+    8: "Q5_0",
+    9: "Q5_1",
+    10: "Q2_K",
+    11: "Q3_K_S",
     12: "Q3_K_M",
+    13: "Q3_K_L",
     14: "Q4_K_S",
     15: "Q4_K_M",
     16: "Q5_K_S",
     17: "Q5_K_M",
     18: "Q6_K",
+    25: "IQ4_NL",
+    30: "IQ4_XS",
     32: "BF16",
+    38: "MXFP4_MOE",
 }
 """llama.cpp's `llama_ftype`, the ones in use."""
 
@@ -56,8 +65,11 @@ class Header:
 
     @property
     def parameter_size(self) -> str:
-        """The number of weights as Ollama writes it, such as "134.52M"."""
-        return f"{self.weights / 1e6:.2f}M"
+        """The number of weights as Ollama writes it, such as "134.52M" or "3.2B"."""
+        billions, millions = self.weights / 1e9, self.weights / 1e6
+        if billions >= 1:
+            return f"{billions:.0f}B" if billions.is_integer() else f"{billions:.1f}B"
+        return f"{millions:.0f}M" if millions.is_integer() else f"{millions:.2f}M"
 
     @property
     def quantization_level(self) -> str:
@@ -146,8 +158,8 @@ class Reader:
         if kind in _SCALARS:
             self.at += count * struct.calcsize(_SCALARS[kind])
         elif kind == _STRING:
-            for _ in range(count):
-                self._string()  # a vocabulary's may be no UTF-8, each for itself
+            for _ in range(count):  # a vocabulary has hundreds of thousands: none is cut out, nor decoded
+                self.at += _LENGTH.size + _LENGTH.unpack_from(self.data, self.at)[0]
         else:
             for _ in range(count):
                 self._value(kind)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_LAST = ("general.quantization_version", "general.file_type")
-"""In this order; llama-quantize would add one that is missing, which no file of today's converter is without."""
+_VERSION_KEY, _TYPE_KEY = "general.quantization_version", "general.file_type"
+_DEFAULT_VERSION = struct.pack("<Q", len(_VERSION_KEY)) + _VERSION_KEY.encode() + struct.pack("<II", 4, 2)
+"""A field of type 4, an unsigned number of 32 bits: the version is 2."""
 _SPLIT = ("split.no", "split.count", "split.tensors.count")
 _ALIGNMENT = 32
 """Bytes, where `general.alignment` does not say otherwise."""
@@ -64,7 +65,9 @@ def _fields(reader: gguf.Reader) -> tuple[list[bytes], int]:
             raise gguf.NotGguf(f"it is one of the {value} files of a model: merge them with llama-gguf-split")
         if key not in _SPLIT:
             entries[key] = entry
-    last = [entries.pop(key) for key in _LAST if key in entries]
+    last = [entries.pop(_VERSION_KEY, _DEFAULT_VERSION)]
+    if _TYPE_KEY in entries:  # llama-quantize would guess one that is missing
+        last.append(entries.pop(_TYPE_KEY))
     return [*entries.values(), *last], alignment
 
 

@@ -27,7 +27,7 @@ class StoredModel:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """The Modelfile's other parameters, which hold where a request names none."""
     template: str = ""
-    """Of the Modelfile; shown, while llama.cpp uses the one in the GGUF file."""
+    """The Modelfile's, shown instead of the GGUF file's own, which is the one that llama.cpp uses."""
     system: str = ""
     """The Modelfile's system message, for chats that bring none."""
     trained_context: int = 8192
@@ -88,7 +88,7 @@ class StoredModel:
         return {
             "modelfile": f"FROM /models/blobs/{self.blob}\n{pins}",
             "parameters": "\n".join(f"{name:<30} {json.dumps(value)}" for name, value in parameters),
-            "template": self.template,
+            "template": self.template or self.info.get("tokenizer.chat_template", ""),
             **({"system": self.system} if self.system else {}),
             "details": self.details,
             "model_info": {
