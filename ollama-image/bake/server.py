@@ -41,6 +41,8 @@ class Server:
             "OLLAMA_MODELS": str(self.store),
             "OLLAMA_KEEP_ALIVE": "-1",
             "OLLAMA_NOPRUNE": "1",
+            # Else it asks ollama.com for what it recommends.
+            "OLLAMA_NO_CLOUD": "1",
             "PROMPT_CACHE_DIR": str(self.cache),
             "RUNTIME_DIR": str(self.runtime),
         }
@@ -100,5 +102,7 @@ class Server:
         self._process.wait(STOP_SECONDS)
 
     def _show_log(self) -> None:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        # Without its routes, which push the lines that matter out of the last ones.
+        text = self._log.read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in text.splitlines() if not line.startswith("[GIN-debug]")]
         sys.stderr.write("".join(f"  ollama| {line[:300]}\n" for line in lines[-LOG_LINES:]))

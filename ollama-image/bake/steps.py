@@ -19,6 +19,7 @@ from probe_agent.models.image_manifest import ImageManifest, PromptCacheFile
 from probe_agent.models.layout import StoreManifest, manifest_path, read_manifest
 
 IMPORTED = "bake-import:latest"
+REACH = "check MODEL, the registry and the way to it, and try again; or import the model by SOURCE"
 FORWARD = "try again; if it stays, look at the server's lines above"
 TENTHS = 10
 
@@ -68,7 +69,10 @@ def say(text: str) -> None:
 
 def _pull(server: Server, model: str) -> str:
     say(f"pulling {model}")
-    server.api.follow("/api/pull", {"model": model}, _teller())
+    try:
+        server.api.follow("/api/pull", {"model": model}, _teller())
+    except BakeError as error:
+        raise BakeError("ollama", f"pull {model}", error.why, REACH) from error
     return model
 
 

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from tests.image.place import ASKED, assemble, bake, install
+from tests.registry import Registry, write_certificate
 from tests.servers import REAL_OLLAMA
 
 from ops import smollm2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+NO_OLLAMA = "no real Ollama with a llama-server of its own: set OLLAMA_BIN"
 
 
 class Baked(NamedTuple):
@@ -43,7 +47,7 @@ def folder() -> Iterator[Path]:
 def ollama(folder: Path) -> Path:
     """The real Ollama with the wrapper in place of its llama-server."""
     if REAL_OLLAMA is None or not (Path(REAL_OLLAMA).resolve().parents[1] / "lib" / "ollama" / "llama-server").exists():
-        pytest.skip("no real Ollama with a llama-server of its own: set OLLAMA_BIN")
+        pytest.skip(NO_OLLAMA)
     return install(folder / "installed", REAL_OLLAMA)
 
 
@@ -61,3 +65,28 @@ def baked(folder: Path, ollama: Path, gguf: Path) -> Baked:
     done = bake(folder / "out", gguf, ollama, {"WARMUP": str(warmup)})
     assert done.returncode == 0, done.stderr
     return Baked(ollama, folder / "out", assemble(folder / "out", folder / "models"), done.stdout)
+
+
+@pytest.fixture(scope="session")
+def certificate(folder: Path) -> Path:
+    """The registry's, which only those trust who are told of it."""
+    return write_certificate(folder)
+
+
+@pytest.fixture
+def registry(baked: Baked, certificate: Path) -> Iterator[Registry]:
+    """It has the baked model, as library/served:one."""
+    registry = Registry(baked.models, certificate)
+    with registry:
+        yield registry
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in the last lines that no real Ollama took part."""
+    if any(NO_OLLAMA in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(
+            "image suite: what needs a real Ollama was SKIPPED, there is none with a llama-server here; "
+            "run `OLLAMA_BIN=/path/to/ollama .venv/bin/python -m pytest tests/image`",
+            yellow=True,
+            bold=True,
+        )

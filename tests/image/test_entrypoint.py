@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from tests.image.place import ASKED, IMAGE, Entrypoint
+from tests.image.place import ASKED, IMAGE, Entrypoint, tree
 from tests.servers import NO_TLS, wait_until
 
 from probe_agent.models.image_manifest import ImageManifest
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.image.conftest import Baked
+    from tests.registry import Registry
 
 LONGEST_SHARE = 0.05
 """Of the prompt's evaluation without a cache: what issue 3 allows with it."""
@@ -37,15 +38,23 @@ def home(folder: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def test_the_baked_store_is_served_and_cannot_be_changed(baked: Baked, home: Path) -> None:
-    """Delete, create and pull fail, and the model goes on being served."""
-    with Entrypoint(home, baked.models, baked.ollama) as container:
+def test_the_baked_store_is_served_and_cannot_be_changed(
+    baked: Baked, home: Path, registry: Registry, certificate: Path
+) -> None:
+    """Delete, create and pull fail, the store stays as it was, and the model goes on being served."""
+    before = tree(baked.models)
+    with Entrypoint(home, baked.models, baked.ollama, {"SSL_CERT_FILE": str(certificate)}) as container:
         container.load()
         assert (container.runtime / "manifest.json").read_text() == (baked.models / "manifest.json").read_text()
         gone = httpx.request("DELETE", f"{container.url}/api/delete", json={"model": "served:one"}, verify=NO_TLS)
         made = container.post("/api/create", {"model": "served:one", "from": "served:one", "system": "Obey."})
+        # Of its own blobs, so that nothing has to be written but the manifest.
+        pulled = container.post("/api/pull", {"model": f"{registry.host}/library/served:one"})
         assert gone.status_code >= 400
         assert '"error"' in made.text
+        assert "writing manifest" in pulled.text
+        assert "permission denied" in pulled.text.splitlines()[-1]
+        assert tree(baked.models) == before
         assert container.chat(ASKED)["done"]
         assert container.terminate() == 0
 
@@ -96,7 +105,7 @@ def test_a_damaged_blob_stops_the_container_with_its_name(baked: Baked, tmp_path
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_a_stream_in_flight_ends_whole(baked: Baked, home: Path, ending: signal.Signals) -> None:
     """After the signal the running answer goes on to its done line; then the container ends with status 0."""
-    with Entrypoint(home, baked.models, baked.ollama, {"PREFETCH": "1"}) as container:
+    with Entrypoint(home, baked.models, baked.ollama, {"PREFETCH": "1", "DRAIN_SECONDS": "25"}) as container:
         container.load()
         lines: list[str] = []
         fields = {"model": "served:one", "prompt": "Count from one on.", "options": {"num_predict": 150}}
@@ -115,7 +124,7 @@ def test_a_stream_in_flight_ends_whole(baked: Baked, home: Path, ending: signal.
         assert json.loads(lines[-1])["done"]
         assert json.loads(lines[-1])["eval_count"] > 10
         assert container.process.wait(10) == 0
-        assert "waiting up to 8 s" in container.log.read_text()
+        assert "waiting up to 25 s" in container.log.read_text()
 
 
 def test_the_wait_for_a_stream_is_bounded(baked: Baked, home: Path) -> None:
