@@ -1,18 +1,24 @@
-"""What the two images stand on, made on this machine: Debian by debootstrap, and an Ollama in its place."""
+"""What the two images stand on, made on this machine: Debian by debootstrap, and an Ollama, or our stand-in, in it."""
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from tests.image_builds.buildah import Buildah
+
+ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "probe-agent")
-PACKAGES = "python3,python3-venv,ca-certificates,libstdc++6"
-"""The agent's interpreter, the bake's, and what an Ollama is linked to."""
+PACKAGES = "python3,python3-venv,ca-certificates,libstdc++6,libgomp1"
+"""The agent's interpreter, the bake's, and what an Ollama and llama.cpp are linked to."""
 DEBOOTSTRAP_SECONDS = 900.0
 """For a slow mirror; a minute where it was tried."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -20,7 +26,7 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 def debian() -> Path:
     """Return a small Debian with Python as a tar file, made once and kept in the cache."""
-    tar = CACHE / "bookworm.tar"
+    tar = CACHE / f"bookworm-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:8]}.tar"
     if not tar.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
@@ -33,10 +39,35 @@ def debian() -> Path:
     return tar
 
 
-def ollama(binary: str) -> dict[str, Path]:
-    """Return the files of an installed Ollama, by where its official image has them."""
-    found = Path(binary).resolve()
-    return {"/usr/bin/ollama": found, "/usr/lib/ollama": found.parents[1] / "lib" / "ollama"}
+def libraries(binary: str) -> Path:
+    """Return the folder of an installed Ollama's runner."""
+    return Path(binary).resolve().parents[1] / "lib" / "ollama"
+
+
+def ollama(buildah: Buildah, binary: str) -> str:
+    """Make an image of an installed Ollama, where its official one has it; returns its name."""
+    files = {"/usr/bin/ollama": Path(binary).resolve(), "/usr/lib/ollama": libraries(binary)}
+    return buildah.base("ollama-base", debian(), files)
+
+
+def standin(buildah: Buildah, folder: Path) -> str:
+    """Make an image of the stand-in, under Ollama's name; returns its own name."""
+    program, runner = folder / "ollama", folder / "llama-server"
+    program.write_text('#!/bin/sh\nPYTHONPATH=/opt/standin exec /opt/standin/venv/bin/python -m ops.standin "$@"\n')
+    runner.write_text("#!/bin/sh\n")  # never called: the build only moves it aside
+    for script in (program, runner):
+        script.chmod(0o755)
+    files = {
+        "/usr/bin/ollama": program,
+        "/usr/lib/ollama/llama-server": runner,
+        "/opt/standin/ops": ROOT / "ops/src/ops",
+        "/opt/standin/probe_agent": ROOT / "probe-agent/src/probe_agent",
+        "/opt/standin/requirements.txt": ROOT / "ops/requirements.txt",
+    }
+    venv = "python3 -m venv /opt/standin/venv"
+    packages = "/opt/standin/venv/bin/pip install --quiet --require-hashes -r /opt/standin/requirements.txt"
+    volume = (pip_settings(folder / "pip.conf"), "/etc/pip.conf")
+    return buildah.base("standin-base", debian(), files, f"{venv} && {packages}", volume)
 
 
 def pip_settings(file: Path) -> Path:

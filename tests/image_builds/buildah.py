@@ -51,12 +51,21 @@ class Buildah:
             raise BuildahError(f"buildah {' '.join(map(str, arguments))}: exit {done.returncode}\n{words}")
         return done.stdout.strip()
 
-    def base(self, name: str, tar: Path, files: Mapping[str, Path] | None = None) -> str:
-        """Make an image of a root file system and of files or folders put into it; returns its name."""
+    def base(
+        self,
+        name: str,
+        tar: Path,
+        files: Mapping[str, Path] | None = None,
+        command: str = "",
+        volume: tuple[Path, str] | None = None,
+    ) -> str:
+        """Make an image of a root file system, of files or folders put into it, and of what a command does there."""
         container = self("from", "scratch")
         self("add", "-q", container, tar, "/")
         for place, source in (files or {}).items():
             self("copy", "-q", container, source, place)
+        if command:
+            self("run", "--isolation", "chroot", *_mount(volume), container, "--", "/bin/sh", "-c", command)
         self("commit", "-q", container, f"localhost/{name}")
         self("rm", container)
         return f"localhost/{name}"
@@ -82,8 +91,7 @@ class Buildah:
         self, container: str, *command: str, environ: Mapping[str, str], volume: tuple[Path, str], log: Path
     ) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """Start a command in a container, with a folder of this machine mounted; stopped at the end of the block."""
-        folder, place = volume
-        options = (*_variables(environ), "--volume", f"{folder}:{place}")
+        options = (*_variables(environ), *_mount(volume))
         return _Running(self._command("run", "--isolation", "chroot", *options, container, "--", *command), log)
 
     def status(self, container: str, *command: str, environ: Mapping[str, str] | None = None) -> int:
@@ -143,3 +151,7 @@ def _first_process(pid: int) -> int:
 
 def _variables(environ: Mapping[str, str] | None) -> list[str]:
     return [part for item in (environ or {}).items() for part in ("--env", "=".join(item))]
+
+
+def _mount(volume: tuple[Path, str] | None) -> list[str]:
+    return ["--volume", f"{volume[0]}:{volume[1]}"] if volume else []

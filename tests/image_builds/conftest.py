@@ -84,22 +84,27 @@ def agent(buildah: Buildah, debian: str, context: Path, folder: Path) -> Built:
     return Built(buildah, buildah.build("agent", context, "probe-agent/Dockerfile", {"PYTHON_IMAGE": debian}, *secret))
 
 
+HAS_RUNNER = REAL_OLLAMA is not None and (bases.libraries(REAL_OLLAMA) / "llama-server").exists()
+"""Whether there is a real Ollama of the kind that the Dockerfile is for; else the stand-in takes its place."""
+
+
 @pytest.fixture(scope="session")
-def ollama_base(buildah: Buildah) -> str:
-    """Ollama where its official image has it."""
-    if REAL_OLLAMA is None or not bases.ollama(REAL_OLLAMA)["/usr/lib/ollama"].joinpath("llama-server").exists():
-        pytest.skip("no real Ollama with a llama-server of its own: set OLLAMA_BIN")
-    return buildah.base("ollama-base", bases.debian(), bases.ollama(REAL_OLLAMA))
+def ollama_base(buildah: Buildah, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Ollama, or the stand-in, where the official image has it."""
+    if REAL_OLLAMA is not None and HAS_RUNNER:
+        return bases.ollama(buildah, REAL_OLLAMA)
+    return bases.standin(buildah, tmp_path_factory.mktemp("standin"))
 
 
 def build_ollama(buildah: Buildah, base: str, context: Path, name: str) -> Built:
-    """Build the Ollama image with the small model in it."""
+    """Build the Ollama image with the small model in it; the stand-in knows no slots, and so no prompt cache."""
     arguments = {
         "OLLAMA_IMAGE": base,
         "MODEL": MODEL,
         "SOURCE": "model.gguf",
         "NUM_CTX": str(NUM_CTX),
         "NUM_PARALLEL": "2",
+        "PROMPT_CACHE": str(int(HAS_RUNNER)),
         "WARMUP": "/import/warmup.jsonl",
     }
     return Built(buildah, buildah.build(name, context, "ollama-image/Dockerfile", arguments))
@@ -109,3 +114,11 @@ def build_ollama(buildah: Buildah, base: str, context: Path, name: str) -> Built
 def ollama(buildah: Buildah, ollama_base: str, context: Path) -> Built:
     """The Ollama image with the small model in it."""
     return build_ollama(buildah, ollama_base, context, "ollama")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in the last lines what stood for Ollama."""
+    who = (
+        f"a real Ollama ({REAL_OLLAMA})" if HAS_RUNNER else "the stand-in: there is no Ollama with a llama-server here"
+    )
+    terminalreporter.write_line(f"images: built on {who}")

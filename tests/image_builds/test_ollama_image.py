@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import pytest
 from tests.image.place import ASKED
-from tests.image_builds.conftest import MODEL, NUM_CTX, Built, build_ollama
+from tests.image_builds.conftest import HAS_RUNNER, MODEL, NUM_CTX, Built, build_ollama
 from tests.image_builds.test_agent_image import PROGRAM
 from tests.servers import LOOPBACK, NO_TLS, free_port, wait_until
 
@@ -108,7 +108,8 @@ def test_the_weights_have_a_layer_of_their_own(ollama: Built, tmp_path: Path) ->
     weights, rest = found
     assert len(weights) == 1
     assert next(iter(weights)).startswith("models/blobs/sha256-")
-    assert {"models/manifest.json", "models/blobs.txt", "models/prompt-cache/prompt-0.bin"} <= rest
+    assert {"models/manifest.json", "models/blobs.txt"} <= rest
+    assert ("models/prompt-cache/prompt-0.bin" in rest) == HAS_RUNNER
 
 
 def test_the_weights_layer_is_the_same_in_every_build(
@@ -145,7 +146,8 @@ def test_the_pair_becomes_ready_and_answers(pair: Pair) -> None:
     status = pair.status()
     answer = pair.post("/v1/chat/completions", {"model": MODEL, "messages": ASKED, "max_tokens": 4}).json()
 
-    assert status["prompt_cache"]["restored_slots"] > 0, status["prompt_cache"]
+    if HAS_RUNNER:
+        assert status["prompt_cache"]["restored_slots"] > 0, status["prompt_cache"]
     assert answer["choices"][0]["message"]["content"]
     assert pair.check() == 0
 
@@ -164,6 +166,6 @@ def test_nothing_that_is_served_can_be_changed(pair: Pair, method: str, path: st
 
     refused = pair.post(path, fields, method)
 
-    assert any(words in refused.json()["error"] for words in ("permission denied", "not permitted"))
+    assert refused.is_error, refused.text
     assert pair.post("/api/tags", {}, "GET").json() == before
     assert pair.check() == 0
