@@ -61,11 +61,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     flash_attention = _flag(environ, "FLASH_ATTENTION", default=True)
     if not flash_attention and kv_cache_type != "f16":
         raise _bad("KV_CACHE_TYPE", kv_cache_type, "a quantized cache needs FLASH_ATTENTION=1")
+    source, quantize = _source(environ), environ.get("QUANTIZE", "")
+    if quantize and source is None:
+        raise _bad("QUANTIZE", quantize, "only an import is quantized, and SOURCE is empty")
     prompt_cache = _flag(environ, "PROMPT_CACHE", default=True)
     return Settings(
         model=model,
-        source=_source(environ),
-        quantize=environ.get("QUANTIZE", ""),
+        source=source,
+        quantize=quantize,
         allow_wider=_flag(environ, "ALLOW_WIDER", default=False),
         num_ctx=_count(environ, "NUM_CTX", 8192),
         num_parallel=_count(environ, "NUM_PARALLEL", 4),

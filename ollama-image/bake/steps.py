@@ -20,6 +20,7 @@ from probe_agent.models.layout import StoreManifest, manifest_path, read_manifes
 
 IMPORTED = "bake-import:latest"
 REACH = "check MODEL, the registry and the way to it, and try again; or import the model by SOURCE"
+TO_FOUR_BITS = "set QUANTIZE=q4_K_M (or q4_K_S) for weights of 16 or 32 bits, and leave it out for others"
 FORWARD = "try again; if it stays, look at the server's lines above"
 TENTHS = 10
 
@@ -30,7 +31,10 @@ def bake(settings: Settings) -> ImageManifest:
     # What a failed build left: Ollama reads no upload of a blob that it has, and breaks the pipe.
     shutil.rmtree(settings.work, ignore_errors=True)
     with Server(settings.ollama, settings.work, settings.runtime_flags) as server:
-        base = _import(server, settings, files) if files else _pull(server, settings.model)
+        if settings.source:
+            base = _import(server, settings.source, files, settings.quantize)
+        else:
+            base = _pull(server, settings.model)
         details, trained = _describe(server, base)
         check_width(details["quantization_level"], allow_wider=settings.allow_wider)
         check_context(settings.num_ctx, trained)
@@ -76,14 +80,18 @@ def _pull(server: Server, model: str) -> str:
     return model
 
 
-def _import(server: Server, settings: Settings, files: tuple[Path, ...]) -> str:
+def _import(server: Server, source: Path, files: tuple[Path, ...], quantize: str) -> str:
     named = {}
     for file in files:
         say(f"importing {file.name}, {file.stat().st_size / 1e6:,.0f} MB")
         named[file.name] = f"sha256:{sha256_of(file)}"
         server.api.upload(named[file.name], file)
-    quantize = {"quantize": settings.quantize} if settings.quantize else {}
-    server.api.follow("/api/create", {"model": IMPORTED, "files": named, **quantize}, _teller())
+    wanted = {"quantize": quantize} if quantize else {}
+    try:
+        server.api.follow("/api/create", {"model": IMPORTED, "files": named, **wanted}, _teller())
+    except BakeError as error:
+        what = f"import {source.name}" + (f" as {quantize}" if quantize else "")
+        raise BakeError("ollama", what, error.why, TO_FOUR_BITS if quantize else FORWARD) from error
     return IMPORTED
 
 

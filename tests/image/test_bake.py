@@ -104,6 +104,7 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, name: 
         ({"MODEL": "../up"}, "bake: settings: MODEL=../up: "),
         ({"SOURCE": "absent.gguf"}, "bake: settings: SOURCE=absent.gguf: no such file"),
         ({"SOURCE": "../absent"}, "bake: settings: SOURCE=../absent: it leads out of"),
+        ({"SOURCE": "", "QUANTIZE": "q4_K_M"}, "bake: settings: QUANTIZE=q4_K_M: only an import is quantized"),
         ({"KV_CACHE_TYPE": "q2"}, "bake: settings: KV_CACHE_TYPE=q2: expected one of f16, q8_0, q4_0"),
         ({"FLASH_ATTENTION": "0"}, "bake: settings: KV_CACHE_TYPE=q8_0: a quantized cache needs FLASH_ATTENTION=1"),
         ({"WARMUP": "/dev/null"}, "bake: settings: WARMUP=/dev/null: holds no prompt"),

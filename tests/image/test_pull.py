@@ -143,6 +143,17 @@ async def test_the_agent_waits_for_a_registry_that_is_down(pulling: RealOllama, 
 
 
 @pytest.mark.anyio
+async def test_a_pull_that_is_cut_goes_on(pulling: RealOllama, registry: Registry) -> None:
+    """A registry that restarts in the middle of a blob costs a wait, not the start."""
+    async with pulling_agent(pulling, registry) as agent:
+        await agent.until_true(lambda: told(agent)["done_bytes"] > 0, lambda: "progress")
+        registry.stop()
+        assert agent.state == "FETCHING"
+        registry.start()
+        await agent.until("READY")
+
+
+@pytest.mark.anyio
 async def test_another_model_under_the_name_is_failed(pulling: RealOllama, registry: Registry) -> None:
     """A digest that is not the expected one is told, and nothing is loaded."""
     async with pulling_agent(pulling, registry, MODEL_DIGEST="ab" * 32) as agent:
