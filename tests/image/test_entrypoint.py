@@ -14,6 +14,7 @@ import httpx
 import pytest
 from tests.image.place import ASKED, IMAGE, Entrypoint, tree
 from tests.servers import NO_TLS, wait_until
+from tests.stores import damage
 
 from probe_agent.models.image_manifest import ImageManifest
 from probe_agent.runner_flags import differences
@@ -78,28 +79,46 @@ def test_a_restored_prompt_takes_a_twentieth_of_the_evaluation(baked: Baked, hom
     print(f"{image.prompt_cache[0].tokens} tokens: {cold / 1e6:.0f} ms cold, {warm / 1e6:.0f} ms restored")  # noqa: T201
 
 
-@pytest.mark.parametrize("fault", ["missing", "short"])
-def test_a_damaged_blob_stops_the_container_with_its_name(baked: Baked, tmp_path: Path, fault: str) -> None:
-    """A missing or short blob is told before the server starts."""
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("missing", "missing, expected"),
+        ("truncated", "bytes, expected"),
+        ("flipped", "its content is not what its name says"),
+    ],
+)
+def test_a_damaged_blob_stops_the_container_with_its_name(baked: Baked, tmp_path: Path, fault: str, found: str) -> None:
+    """A missing or short blob is told before the server starts; with VERIFY=1, one flipped bit is, too."""
     models = tmp_path / "models"
     shutil.copytree(baked.models, models)
     (models / "blobs").chmod(0o755)
     blob = max((models / "blobs").iterdir(), key=lambda path: path.stat().st_size)
-    size = blob.stat().st_size
-    blob.unlink()
-    if fault == "short":
-        blob.write_bytes(b"GGUF")
-    done = subprocess.run(
+    blob.chmod(0o644)
+    damage(blob, fault)
+    done = start(models, VERIFY="1")
+    assert done.returncode == 1
+    assert f"blob {blob.name}: " in done.stderr
+    assert found in done.stderr
+    assert "build it anew" in done.stderr
+
+
+def test_a_whole_store_passes_the_check(baked: Baked) -> None:
+    """With VERIFY=1 and nothing damaged, what ends the container is only the missing server."""
+    done = start(baked.models, VERIFY="1")
+    assert "blob" not in done.stderr
+    assert "/nonexistent" in done.stderr
+
+
+def start(models: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the entrypoint over a store, without a server that it could start."""
+    return subprocess.run(
         ["bash", IMAGE / "entrypoint.sh"],
-        env={**os.environ, "OLLAMA_MODELS": str(models), "OLLAMA_BINARY": "/nonexistent"},
+        env={**os.environ, "OLLAMA_MODELS": str(models), "OLLAMA_BINARY": "/nonexistent", **environ},
         capture_output=True,
         text=True,
         timeout=10,
         check=False,
     )
-    found = "missing" if fault == "missing" else "has 4 bytes"
-    assert done.returncode == 1
-    assert f"blob {blob.name}: {found}, expected {size} bytes" in done.stderr
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from probe_agent.errors import OllamaError, SourceError
 from probe_agent.models.progress import Progress
@@ -11,6 +11,13 @@ from probe_agent.ollama_server import OllamaServer
 # Ollama tells of its progress several times a second; a minute without a word is a dead connection.
 SILENCE_SECONDS = 60.0
 UNREACHED = "Check the way out (Cloud NAT, egress all-traffic) and the model's name; or put the model into the image."
+
+
+class _Layer(NamedTuple):
+    """What Ollama told last of one layer, in bytes."""
+
+    total: int
+    completed: int
 
 
 class PullSource:
@@ -27,20 +34,21 @@ class PullSource:
         """Pull one model after the other: each is already fetched over many connections."""
         self.progress.reset()
         for model in models:
-            seen: dict[str, int] = {}
+            layers: dict[str, _Layer] = {}
             try:
-                await self._server.pull(model, SILENCE_SECONDS, lambda line, seen=seen: self._told(line, seen))  # type: ignore[misc]
+                await self._server.pull(model, SILENCE_SECONDS, lambda line, layers=layers: self._told(line, layers))  # type: ignore[misc]
             except OllamaError as error:
                 raise SourceError(f"model {model} could not be pulled: {error.reason}", action=UNREACHED) from error
+            # Ollama tells of a layer several times a second, and not when it is whole.
+            for layer in layers.values():
+                self.progress.advance(layer.total - layer.completed)
 
-    def _told(self, line: dict[str, Any], seen: dict[str, int]) -> None:
-        """Count one line of Ollama's: how much of which layer is there; what is there at its first line is resumed."""
+    def _told(self, line: dict[str, Any], layers: dict[str, _Layer]) -> None:
+        """Count one line of Ollama's: how much of which layer is there. What was resumed cannot be told from it."""
         digest, total, completed = line.get("digest"), line.get("total"), line.get("completed", 0)
         if not isinstance(digest, str) or not isinstance(total, int) or not isinstance(completed, int):
             return
-        if digest not in seen:
+        if digest not in layers:
             self.progress.expect(total)
-            self.progress.resume(completed)
-        else:
-            self.progress.advance(completed - seen[digest])
-        seen[digest] = completed
+        self.progress.advance(completed - (layers[digest].completed if digest in layers else 0))
+        layers[digest] = _Layer(total, completed)
