@@ -1,4 +1,4 @@
-"""The container's start and stop over the baked store, and what the saved prompt is worth."""
+"""The container's start and stop over the baked store."""
 
 from __future__ import annotations
 
@@ -16,18 +16,12 @@ from tests.image.place import ASKED, IMAGE, Entrypoint, tree
 from tests.servers import NO_TLS, wait_until
 from tests.stores import damage
 
-from probe_agent.models.image_manifest import ImageManifest
-from probe_agent.runner_flags import differences
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.image.conftest import Baked
     from tests.registry import Registry
-
-LONGEST_SHARE = 0.05
-"""Of the prompt's evaluation without a cache: what issue 3 allows with it."""
 
 
 @pytest.fixture
@@ -58,25 +52,6 @@ def test_the_baked_store_is_served_and_cannot_be_changed(
         assert tree(baked.models) == before
         assert container.chat(ASKED)["done"]
         assert container.terminate() == 0
-
-
-def test_a_restored_prompt_takes_a_twentieth_of_the_evaluation(baked: Baked, home: Path) -> None:
-    """The flags are those of the build, the slot's file is restored, and the first chat finds its prompt there."""
-    image = ImageManifest.read((baked.models / "manifest.json").read_text())
-    with Entrypoint(home, baked.models, baked.ollama) as container:
-        container.load()
-        (record,) = (container.runtime / "runners").glob("[0-9]*")
-        assert differences(image.flags, record.read_text().splitlines()) == ()
-        cold = container.chat(ASKED)["prompt_eval_duration"]
-    with Entrypoint(home, baked.models, baked.ollama) as container:
-        container.load()
-        restore = f"{container.runner}/slots/0?action=restore"
-        fields = {"filename": image.prompt_cache[0].file}
-        restored = httpx.post(restore, json=fields, timeout=10, verify=NO_TLS)
-        assert restored.json()["n_restored"] == image.prompt_cache[0].tokens
-        warm = container.chat(ASKED)["prompt_eval_duration"]
-    assert warm <= LONGEST_SHARE * cold, f"{cold / 1e6:.0f} ms cold, {warm / 1e6:.0f} ms restored"
-    print(f"{image.prompt_cache[0].tokens} tokens: {cold / 1e6:.0f} ms cold, {warm / 1e6:.0f} ms restored")  # noqa: T201
 
 
 @pytest.mark.parametrize(
