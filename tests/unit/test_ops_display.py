@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 from tests.servers import LoopbackServer
 
-from ops.up import once, printer
+from ops.up import once, printer, waterfall
 from ops.up.agent_status import AgentStatus, Phase
 from ops.up.checklist import Checklist
 from ops.up.errors import ChatError
@@ -21,6 +21,7 @@ from ops.up.front import IngressFront
 from ops.up.gate import Gate
 from ops.up.journal import Event, Kind
 from ops.up.printer import Printer
+from probe_agent import waterfall as waterfall_phases
 
 if TYPE_CHECKING:
     from ops.up.local_run import LocalRun
@@ -135,3 +136,8 @@ def test_foreign_answer_to_a_chat_is_a_sentence(body: bytes) -> None:
 
     with LoopbackServer(cast("Any", app)) as url, pytest.raises(ChatError, match=f"{url}/api/chat with model m: "):
         asyncio.run(once.chat_ollama(url, "m", 5))
+
+
+def test_every_phase_of_the_agent_has_a_label() -> None:
+    """The bars are named in people's words, in the agent's order."""
+    assert list(waterfall.LABELS) == list(waterfall_phases.Phase)

@@ -15,6 +15,7 @@ LABELS = {
     "agent_up": "agent up",
     "port_open": "port open",
     "api_answers": "API answers",
+    "model_fetched": "model fetched",
     "model_verified": "model verified",
     "load": "model loaded",
     "first_token": "first token",
