@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.buckets import BUCKET, BucketServer
 from tests.integration.agent import Agent
-from tests.integration.test_supervisor import Ollama
+from tests.integration.scripted import Ollama
 from tests.stores import WEIGHTS, damage, weights_of, write_store
 
 from probe_agent.errors import BlobDamaged, SourceError
@@ -23,12 +23,6 @@ from probe_agent.models.parts import PartedFile
 # Of a download that breaks off the library leaves its connection to the garbage collector.
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 PART = 5000
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """Asyncio is what uvicorn runs the agent on."""
-    return "asyncio"
 
 
 @pytest.fixture

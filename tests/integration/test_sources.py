@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from tests.integration.agent import Agent
-from tests.integration.test_supervisor import Ollama
+from tests.integration.scripted import Ollama
 from tests.servers import LoopbackServer, free_port
 from tests.stores import damage, weights_of, write_store
 from tests.unit.test_models import IMAGE
@@ -28,12 +28,6 @@ from probe_agent.ollama_server import OllamaServer
 from probe_agent.status import status
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """Asyncio is what uvicorn runs the agent on."""
-    return "asyncio"
 
 
 @pytest.fixture

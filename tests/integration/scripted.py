@@ -1,0 +1,40 @@
+"""The stand-in as a server that behaves, and misbehaves, like Ollama."""
+
+from typing import Any
+
+import httpx
+from tests.servers import LoopbackServer
+
+from ops.standin import (
+    ScriptedEngine,
+    StandIn,
+    StoredModel,
+)
+
+PROMISE_SECONDS = 2 * 0.2 + 0.2 + 0.2
+"""Period × threshold + one time-out of the tests' agent, and a little for a busy machine's scheduling."""
+
+
+class Ollama:
+    """The stand-in with its scripted engine, one model `m`, and the loopback server that runs it."""
+
+    def __init__(self, **options: Any) -> None:
+        self.engine = ScriptedEngine(load_seconds=0.02)
+        model = StoredModel("m", num_ctx=2048, trained_context=8192)
+        given = {"num_parallel": 2, "context_length": 2048, "ping_timeout_seconds": 0.3, **options}
+        self.app = StandIn(models=[model], engine=self.engine, **given)
+        self.running = LoopbackServer(self.app)
+        self.url = self.running.url
+
+    def asked(self, path: str) -> list[dict[str, Any]]:
+        """Return the bodies of the requests that arrived at a path."""
+        return [asked.body or {} for asked in self.app.requests if asked.path == path]
+
+    def looks(self) -> list[Any]:
+        """Return the requests for the list of what is loaded."""
+        return [asked for asked in self.app.requests if asked.path == "/api/ps"]
+
+    async def client(self, **body: Any) -> None:
+        """What a client of the service does: one generate request to the model."""
+        async with httpx.AsyncClient(timeout=10) as http:
+            await http.post(f"{self.url}/api/generate", json={"model": "m", "stream": False, **body})
