@@ -56,7 +56,8 @@ DIFFERENCES = {
         f"+ {OLLAMA}args",
         f"+ {OLLAMA}env/HOME",
     },
-    "pull": EVERY_SOURCE | {f"- {AGENT}volumeMounts"},
+    "pull": EVERY_SOURCE
+    | {f"# {AGENT}volumeMounts", f"- {AGENT}volumeMounts/runtime", f"+ {AGENT}volumeMounts/models"},
 }
 """Places by path: + only in the variant, - only in service.yaml, ~ another value, # only another comment."""
 

@@ -76,6 +76,19 @@ async def test_a_model_arrives_whole_in_parts(bucket: BucketServer, store: Path)
     assert one.progress.snapshot().done_bytes == manifest.size_bytes
 
 
+async def test_what_was_begun_for_another_model_is_removed(bucket: BucketServer, store: Path) -> None:
+    """Half a blob that the bucket's manifest no longer names would take the volume's room for good."""
+    write_store(bucket.folder / "p")
+    aside = store / gcs.ASIDE
+    aside.mkdir(parents=True)
+    (aside / "sha256-old").write_bytes(b"half")
+    (aside / "sha256-old.parts").write_text("0-3\n")
+
+    await source(store).fetch(("m",))
+
+    assert list(aside.iterdir()) == []
+
+
 async def test_what_is_there_is_checked_and_not_fetched_again(bucket: BucketServer, store: Path) -> None:
     """A second start on the same volume only reads it, from a bucket without a prefix as well."""
     manifest = write_store(bucket.folder)

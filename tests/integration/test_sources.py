@@ -21,7 +21,7 @@ from tests.stores import damage, weights_of, write_store
 from tests.unit.test_models import IMAGE
 
 from probe_agent import app, fetch
-from probe_agent.errors import ServerTimeout, SourceError
+from probe_agent.errors import BlobDamaged, ServerTimeout, SourceError
 from probe_agent.models.mount import MountSource
 from probe_agent.models.pull import PullSource
 from probe_agent.ollama_server import OllamaServer
@@ -144,11 +144,11 @@ class Registry:
 LAYER = {"digest": "sha256:1", "total": 100}
 
 
-async def pulled(registry: Registry, silence: float | None = None) -> PullSource:
+async def pulled(registry: Registry, silence: float | None = None, store: Path = Path("/nonexistent")) -> PullSource:
     """Pull `m` from a registry, and return the source for its progress."""
     with LoopbackServer(registry.app) as url:
         server = OllamaServer(url, keep_alive=-1)
-        source = PullSource(server)
+        source = PullSource(server, store)
         try:
             if silence is None:
                 await source.fetch(("m",))
@@ -177,6 +177,29 @@ async def test_a_pull_that_succeeds_is_counted_whole() -> None:
 
     now = source.progress.snapshot()
     assert (now.total_bytes, now.done_bytes, now.resumed_bytes) == (100, 100, 0)
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
+async def test_what_a_pull_left_is_checked(tmp_path: Path, how: str) -> None:
+    """Ollama believes a blob that an earlier try left: where the agent sees the store, it does not."""
+    path = weights_of(tmp_path, write_store(tmp_path))
+    await pulled(Registry({"status": "success"}), store=tmp_path)
+    damage(path, how)
+
+    with pytest.raises(BlobDamaged, match=path.name):
+        await pulled(Registry({"status": "success"}), store=tmp_path)
+
+
+async def test_a_damaged_blob_is_not_fetched_for_ever(tmp_path: Path) -> None:
+    """What no other try mends is told to whoever asks next, too, and not begun anew."""
+    damage(weights_of(tmp_path, write_store(tmp_path)), "flipped")
+    one = fetch.Fetch(MountSource(tmp_path), ("m",))
+    first = one.begin()
+    await asyncio.wait({first})
+
+    assert one.begin() is first
+    with pytest.raises(BlobDamaged):
+        await one.done()
 
 
 @pytest.mark.parametrize(

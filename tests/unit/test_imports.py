@@ -44,9 +44,9 @@ ARROWS = {
     "models.mount": {"errors", "models.blobs", "models.layout", "models.progress", "models.stoppable"},
     "models.parts": {"models.blobs"},
     "models.gcs": {"errors", "models.blobs", "models.layout", "models.parts", "models.progress", "models.stoppable"},
-    "models.pull": {"errors", "models.progress", "ollama_server"},
+    "models.pull": {"errors", "models.layout", "models.mount", "models.progress", "ollama_server"},
     "models.choose": {"models.gcs", "models.mount", "models.pull", "models.source", "ollama_server", "settings"},
-    "fetch": {"models.source"},
+    "fetch": {"errors", "models.source"},
     "prompt_cache": {"errors", "models.image_manifest", "proof", "runner_flags"},
     "warming": {
         "errors",

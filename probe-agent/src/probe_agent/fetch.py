@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
+from probe_agent.errors import BlobDamaged
 from probe_agent.models.source import Source
 
 log = logging.getLogger(__name__)
@@ -22,12 +23,14 @@ class Fetch:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> "asyncio.Task[None]":
-        """Start, unless it runs or has delivered already; return the run."""
-        if self._task is None or (self._task.done() and not self.delivered):
-            if self._task is not None and not self._task.cancelled():
-                self._task.exception()  # somebody was told, or nobody waited: out of date either way
+        """Start, unless it runs, has delivered already, or has found what no other try mends; return the run."""
+        if self._task is None or (self._task.done() and not self.delivered and not self._in_vain(self._task)):
             self._task = asyncio.create_task(self._run())
         return self._task
+
+    def _in_vain(self, task: "asyncio.Task[None]") -> bool:
+        """Whether a run ended with a damaged blob; any other error is out of date: told, or nobody waited for it."""
+        return not task.cancelled() and isinstance(task.exception(), BlobDamaged)
 
     async def done(self) -> None:
         """Wait until everything is delivered; raises what the source raised, of the run that is under way."""

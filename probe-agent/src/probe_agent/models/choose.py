@@ -20,6 +20,6 @@ def choose(settings: Settings, server: OllamaServer) -> Source | None:
 
             return GcsSource(settings.model_bucket, store)
         case ModelSource.PULL:
-            return PullSource(server)
+            return PullSource(server, store)
         case _:
             return None

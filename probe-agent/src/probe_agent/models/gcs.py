@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from probe_agent.errors import BlobDamaged, ManifestRefused, SourceError
 from probe_agent.models.blobs import check_blob
 from probe_agent.models.layout import BlobRef, StoreManifest, blobs_of, manifest_path, read_manifest
-from probe_agent.models.parts import Part, PartedFile
+from probe_agent.models.parts import JOURNAL_SUFFIX, Part, PartedFile
 from probe_agent.models.progress import Progress
 from probe_agent.models.stoppable import Stop, in_thread
 
@@ -61,6 +61,7 @@ class GcsSource:
             manifests = [self._manifest(bucket, model) for model in models]
             blobs = blobs_of(manifests)
             self.progress.expect(sum(blob.size_bytes for blob in blobs))
+            self._sweep({blob.file_name for blob in blobs})
             for blob in blobs:
                 self._deliver(bucket, blob, stop)
             for manifest in manifests:
@@ -153,6 +154,12 @@ class GcsSource:
             fault = f"has {len(answer.content):,} bytes from byte {part.start:,} on, expected {part.size_bytes:,}"
             raise BlobDamaged(blob.file_name, fault)
         return answer.content
+
+    def _sweep(self, wanted: set[str]) -> None:
+        """Remove what was begun for a model that the bucket no longer has: it would take the volume's room for good."""
+        for path in (self._folder / ASIDE).glob("*"):
+            if path.name.removesuffix(JOURNAL_SUFFIX) not in wanted:
+                path.unlink()
 
     def _need_room(self, blob: BlobRef, aside: Path) -> None:
         """Say at once that the volume is too small, and not when most of the model has come."""

@@ -10,6 +10,8 @@ from probe_agent.models.blobs import PIECE_BYTES
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+JOURNAL_SUFFIX = ".parts"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -39,7 +41,7 @@ class PartedFile:
         ends = (min(start + part_bytes, size_bytes) - 1 for start in range(0, size_bytes, part_bytes))
         self.parts = tuple(map(Part, range(0, size_bytes, part_bytes), ends))
         self._path = path
-        self._journal_path = path.with_name(f"{path.name}.parts")
+        self._journal_path = path.with_name(path.name + JOURNAL_SUFFIX)
         there = self._journal_path.exists() and path.exists()
         lines = set(self._journal_path.read_text(encoding="ascii").split() if there else ())
         self._there = {part for part in self.parts if str(part) in lines}

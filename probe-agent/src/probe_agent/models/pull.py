@@ -1,12 +1,22 @@
-"""A pull from a registry, done by Ollama itself, which checks every blob against its name and resumes."""
+"""A pull from a registry, done by Ollama itself, which resumes.
 
+Ollama checks a blob against its name when it has come, but not one that an earlier try left: a pull that broke off
+between the two leaves a blob that nobody has checked. Where the agent sees the store, it checks all of them itself.
+"""
+
+import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from probe_agent.errors import OllamaError, SourceError
+from probe_agent.models.layout import manifest_path
+from probe_agent.models.mount import MountSource
 from probe_agent.models.progress import Progress
 from probe_agent.ollama_server import OllamaServer
+
+log = logging.getLogger(__name__)
 
 # Ollama tells of its progress several times a second; a minute without a word is a dead connection.
 SILENCE_SECONDS = 60.0
@@ -21,14 +31,15 @@ class _Layer(NamedTuple):
 
 
 class PullSource:
-    """Asks `server` to pull. See `Source`."""
+    """Asks `server` to pull into its store, which is checked where it is to be seen in the folder `store`."""
 
     name = "pull"
     needs_server = True
 
-    def __init__(self, server: OllamaServer, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, server: OllamaServer, store: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.progress = Progress(clock)
         self._server = server
+        self._store = store
 
     async def fetch(self, models: tuple[str, ...]) -> None:
         """Pull one model after the other: each is already fetched over many connections."""
@@ -42,6 +53,10 @@ class PullSource:
             # Ollama tells of a layer several times a second, and not when it is whole.
             for layer in layers.values():
                 self.progress.advance(layer.total - layer.completed)
+        if all((self._store / manifest_path(model)).is_file() for model in models):
+            await MountSource(self._store).fetch(models)
+        else:
+            log.warning("%s is not Ollama's store: what was pulled is checked by Ollama alone", self._store)
 
     def _told(self, line: dict[str, Any], layers: dict[str, _Layer]) -> None:
         """Count one line of Ollama's: how much of which layer is there. What was resumed cannot be told from it."""
