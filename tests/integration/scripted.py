@@ -5,11 +5,8 @@ from typing import Any
 import httpx
 from tests.servers import LoopbackServer
 
-from ops.standin import (
-    ScriptedEngine,
-    StandIn,
-    StoredModel,
-)
+from ops.standin import ScriptedEngine, StandIn, StoredModel
+from probe_agent.models.layout import StoreManifest
 
 PROMISE_SECONDS = 2 * 0.2 + 0.2 + 0.2
 """Period × threshold + one time-out of the tests' agent, and a little for a busy machine's scheduling."""
@@ -29,6 +26,10 @@ class Ollama:
     def asked(self, path: str) -> list[dict[str, Any]]:
         """Return the bodies of the requests that arrived at a path."""
         return [asked.body or {} for asked in self.app.requests if asked.path == path]
+
+    def serves(self, manifest: StoreManifest) -> None:
+        """Let the model have the digest of a store's."""
+        self.app.models.change("m", digest=manifest.digest)
 
     def looks(self) -> list[Any]:
         """Return the requests for the list of what is loaded."""

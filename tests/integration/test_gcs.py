@@ -182,6 +182,7 @@ async def test_a_damaged_bucket_never_becomes_ready(bucket: BucketServer, store:
 async def test_a_model_from_a_bucket_becomes_ready(bucket: BucketServer, store: Path) -> None:
     """The agent downloads while Ollama boots, and loads what it has checked."""
     server = Ollama()
+    server.serves(write_store(bucket.folder / "p"))
     with server.running:
         async with Agent(
             server.url, MODEL_SOURCE="gcs", MODEL_BUCKET=f"gs://{BUCKET}/p", MODEL_STORE=str(store)

@@ -46,6 +46,7 @@ def on_mount(ollama: Ollama, folder: Path) -> Agent:
 async def test_a_whole_model_on_a_mount_becomes_ready(ollama: Ollama, tmp_path: Path) -> None:
     """Every blob is read and checked before the load; status, metrics and the waterfall tell of it."""
     manifest = write_store(tmp_path)
+    ollama.serves(manifest)
     async with on_mount(ollama, tmp_path) as agent:
         await agent.until("READY")
         told = status(agent.supervisor)["source"]
@@ -76,7 +77,17 @@ async def test_a_model_that_comes_late_onto_the_mount_is_waited_for(ollama: Olla
     """A missing model is told and looked for again; once it is there the start goes on."""
     async with on_mount(ollama, tmp_path) as agent:
         await agent.until("FETCHING", "not on the volume")
-        write_store(tmp_path)
+        ollama.serves(write_store(tmp_path))
+        await agent.until("READY")
+
+
+async def test_another_model_than_the_checked_one_is_not_served(ollama: Ollama, tmp_path: Path) -> None:
+    """What Ollama lists must be what was checked; once it is, the start goes on."""
+    manifest = write_store(tmp_path)
+    async with on_mount(ollama, tmp_path) as agent:
+        await agent.until("FETCHING", f"source mount has checked {manifest.digest[:12]}")
+        assert ollama.asked("/api/generate") == []
+        ollama.serves(manifest)
         await agent.until("READY")
 
 

@@ -161,11 +161,21 @@ def test_a_runners_record_is_options_with_their_values() -> None:
     assert parse_record([]) == {}
 
 
+@pytest.mark.parametrize("option", ["--mmproj", "--lora", "--spec-draft-model"])
+def test_a_blob_is_told_by_its_name(option: str) -> None:
+    """A vision model's projector lies in another folder at build; another projector is a difference."""
+    built = [option, "/build/store/blobs/sha256-aa"]
+
+    assert differences(built, [option, "/models/blobs/sha256-aa"]) == ()
+    assert differences(built, [option, "/models/blobs/sha256-bb"]) == (f"{option} sha256-aa at build, sha256-bb now",)
+
+
 def test_only_flags_that_shape_the_cache_must_agree() -> None:
     """Port, placement and logging may differ; context, cache type and variables that shape the state may not."""
     built = ["LLAMA_ARG_SWA_FULL=1", "--port", "1", "-c", "8192", "--cache-type-k", "q8_0"]
 
     assert differences(built, ["LLAMA_ARG_SWA_FULL=1", "--port", "2", "-ngl", "99", *built[3:]]) == ()
+    assert differences([*built, "-b", "512", "-ub", "512"], [*built, "-b", "2048", "--no-mmproj-offload"]) == ()
     assert differences(built, ["-c", "4096", "--cache-type-k", "q8_0"]) == (
         "-c 8192 at build, 4096 now",
         "LLAMA_ARG_SWA_FULL 1 at build, unset now",

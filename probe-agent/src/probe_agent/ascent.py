@@ -42,6 +42,7 @@ from probe_agent.warming import Warming
 from probe_agent.waterfall import Phase
 
 log = logging.getLogger(__name__)
+DISAGREE = "Nothing if the model was just replaced; else let OLLAMA_MODELS and PROBE_AGENT_MODEL_STORE agree."
 T = TypeVar("T")
 
 # The load starts the moment the API answers. A try costs 0.1 ms (measured), so even this often is little.
@@ -156,11 +157,21 @@ class Ascent:
                 if self._fetch is not None and isinstance(found, ModelAbsent):
                     self._fetch.forget()  # it was there, and is gone: the next look asks the source again
                 return found
+            if self._fetch is not None and (other := self._other_than_fetched(self._fetch, pin, found)):
+                return other
             self._record.stored[pin.name] = found
             if found.embeds_only:
                 self._embedders.add(pin.name)
         self._record.mark(Phase.MODEL_VERIFIED, self._clock())
         return ModelVerified(reason=f"loading {self._names()}")
+
+    def _other_than_fetched(self, fetch: Fetch, pin: ModelPin, found: StoredModel) -> Observation | None:
+        """Tell when Ollama lists another model than the source has checked; the source is then asked again."""
+        if (checked := fetch.source.digests.get(pin.name, found.digest)) == found.digest:
+            return None
+        fetch.forget()
+        reason = f"Ollama has {pin.name} as {found.digest[:12]}, source {fetch.source.name} has checked {checked[:12]}"
+        return FetchStarted(reason=reason, action=DISAGREE)
 
     async def wait(self, until: float, *, listed_is_well: bool, hands_off: bool) -> ContextDrifted | None:
         """Wait before a reload, looking each period, so that a dead server is noticed meanwhile.

@@ -8,6 +8,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 # Options that say where and how the runner works, not what its cached state looks like: build and run may differ.
+#
+# -b and -ub are among them: Ollama chooses them by the memory that is free, the builder's or the GPU's. The state holds
+# no batch. Only a sliding window's cache without SWA_FULL is as large as -ub says, and there a restored state serves no
+# prompt anyway; what does not fit into it the runner itself refuses.
 PLACEMENT = frozenset(
     {
         "--host",
@@ -21,9 +25,12 @@ PLACEMENT = frozenset(
         "--offline",
         "--load-mode",
         "--main-gpu",
+        "--no-mmproj-offload",
         "--split-mode",
+        "-b",
         "-ngl",
         "-t",
+        "-ub",
         "LLAMA_ARG_CACHE_RAM",
         "LLAMA_ARG_FIT_TARGET",
         "LLAMA_ARG_THREADS",
@@ -32,10 +39,12 @@ PLACEMENT = frozenset(
 )
 VARIABLE = re.compile(r"(LLAMA_ARG_[A-Z0-9_]+)=(.*)")
 OPTION = re.compile(r"--?[A-Za-z].*")
+# Projectors and adapters are blobs: a name tells the content, and the folder is another one at build.
+BLOB_FOLDER = re.compile(r"\S*/blobs/(?=sha256-)")
 
 
 def parse_record(lines: Iterable[str]) -> Mapping[str, str]:
-    """Return options and variables with their values ("" for an option without one)."""
+    """Return options and variables with their values: "" for an option without one, of a blob's path the name."""
     return dict(_pairs(lines))
 
 
@@ -49,7 +58,7 @@ def _pairs(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
                 yield option, " ".join(values)
             option, values = line, []
         else:
-            values.append(line)
+            values.append(BLOB_FOLDER.sub("", line))
     if option:
         yield option, " ".join(values)
 

@@ -45,6 +45,7 @@ class GcsSource:
 
     def __init__(self, url: str, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.progress = Progress(clock)
+        self.digests: dict[str, str] = {}
         self._url = url
         self._folder = folder
         self._bucket_name, _, prefix = url.removeprefix("gs://").partition("/")
@@ -70,6 +71,7 @@ class GcsSource:
                 aside = self._aside(manifest.digest)
                 aside.write_bytes(manifest.content)
                 aside.replace(place)
+            self.digests = {manifest.model: manifest.digest for manifest in manifests}
 
     def _client(self) -> "Client":
         from google.cloud import storage  # noqa: PLC0415 — slow to import, and only who downloads needs it

@@ -26,6 +26,7 @@ class MountSource:
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.progress = Progress(clock)
+        self.digests: dict[str, str] = {}
         self._folder = folder
 
     async def fetch(self, models: tuple[str, ...]) -> None:
@@ -40,7 +41,8 @@ class MountSource:
             ) from error
 
     def _check(self, models: tuple[str, ...], stop: Stop) -> None:
-        blobs = blobs_of(map(self._manifest, models))
+        manifests = [self._manifest(model) for model in models]
+        blobs = blobs_of(manifests)
         self.progress.expect(sum(blob.size_bytes for blob in blobs))
         with ThreadPoolExecutor(READERS, "check-blob") as pool:
             checks = [pool.submit(self._check_one, blob, stop) for blob in blobs]
@@ -49,6 +51,7 @@ class MountSource:
                     check.result()
             finally:
                 stop.set()  # the first fault is enough: the other readers end
+        self.digests = {manifest.model: manifest.digest for manifest in manifests}
 
     def _manifest(self, model: str) -> StoreManifest:
         try:

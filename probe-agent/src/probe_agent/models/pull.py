@@ -38,6 +38,7 @@ class PullSource:
 
     def __init__(self, server: OllamaServer, store: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.progress = Progress(clock)
+        self.digests: dict[str, str] = {}
         self._server = server
         self._store = store
 
@@ -54,7 +55,9 @@ class PullSource:
             for layer in layers.values():
                 self.progress.advance(layer.total - layer.completed)
         if all((self._store / manifest_path(model)).is_file() for model in models):
-            await MountSource(self._store).fetch(models)
+            store = MountSource(self._store)
+            await store.fetch(models)
+            self.digests = store.digests
         else:
             log.warning("%s is not Ollama's store: what was pulled is checked by Ollama alone", self._store)
 
