@@ -1,60 +1,61 @@
 #!/bin/bash
-# The ollama container: check the baked files, start the server, read the weights ahead, and stop without cutting.
+# The ollama container: check the baked files, start the server, and stop without cutting.
 set -u
 models="${OLLAMA_MODELS:-/models}"
 runtime="${RUNTIME_DIR:-/run/ollama}"
 ollama="${OLLAMA_BINARY:-/usr/bin/ollama}"
 # Cloud Run kills 10 s after SIGTERM; two of them are left for Ollama itself.
 drain_seconds="${DRAIN_SECONDS:-8}"
-prefetch_readers="${PREFETCH_READERS:-8}"
-# Below this a blob is read before a reader has started.
-prefetch_least_bytes=$((16 << 20))
 export HOME="${HOME:-/tmp}"
 
 say() { printf 'entrypoint: %s\n' "$*" >&2; }
 
-# blobs.txt is the list of manifest.json for a shell, which reads no JSON: SIZE NAME, one a line. The registry's digest
-# has proven the contents; with VERIFY=1 every byte is hashed once more, which takes a second for each GB or so.
-check_blobs() {
-    local size name found damaged="the image is damaged; build it anew and deploy that"
+# blobs.txt is the list of manifest.json for a shell, which reads no JSON: SIZE FOLDER/sha256-HEX, one a line. The
+# registry's digest has proven the contents; with VERIFY=1 every byte is hashed once more, which takes a second for each
+# GB or so. A damaged prompt cache only costs time, so the start goes on without it.
+check_files() {
+    local size file fault
     if [[ ! -r $models/blobs.txt ]]; then
         say "$models/blobs.txt: not there: no model was built in, or a volume covers it; its source must deliver it"
         return 0
     fi
-    while read -r size name; do
-        found=$(stat -Lc %s -- "$models/blobs/$name" 2>/dev/null) || found=missing
-        if [[ $found != "$size" ]]; then
-            [[ $found == missing ]] || found="has $found bytes"
-            say "blob $name: $found, expected $size bytes: $damaged"
-            return 1
-        fi
-        if [[ ${VERIFY:-0} == 1 ]] &&
-            ! sha256sum --check --status <<<"${name#sha256-}  $models/blobs/$name"; then
-            say "blob $name: its content is not what its name says: $damaged"
+    while read -r size file; do
+        fault=$(fault_of "$file" "$size") && continue
+        if [[ $file == prompt-cache/* ]]; then
+            say "$file: $fault: the image is damaged; going on without the prompt cache"
+            export PROMPT_CACHE_DIR=
+        else
+            say "$file: $fault: the image is damaged; build it anew and deploy that"
             return 1
         fi
     done <"$models/blobs.txt"
+}
+
+# What is wrong with file $1, which should be of $2 bytes; status 0 and no word if nothing is.
+fault_of() {
+    local found
+    if ! found=$(stat -Lc %s -- "$models/$1" 2>/dev/null); then
+        printf 'missing, expected %s bytes' "$2"
+    elif [[ $found != "$2" ]]; then
+        printf 'has %s bytes, expected %s' "$found" "$2"
+    elif [[ ${VERIFY:-0} == 1 ]] && ! sha256sum --check --status <<<"${1##*sha256-}  $models/$1"; then
+        printf 'its content is not what its name says'
+    else
+        return 0
+    fi
+    return 1
 }
 
 # The agent reads what the image holds from the directory that both containers mount.
 publish() {
     rm -f -- "$runtime"/runners/* 2>/dev/null # records of a container before this one
-    [[ -r $models/manifest.json && -d $runtime && -w $runtime ]] || return 0
+    if [[ ! -d $runtime || ! -w $runtime ]]; then
+        say "$runtime: not writable: no prompt cache, and requests are cut at a stop; mount a volume there"
+        return 0
+    fi
+    [[ -r $models/manifest.json ]] || return 0
     cp -- "$models/manifest.json" "$runtime/.manifest.json.$$" &&
         mv -f -- "$runtime/.manifest.json.$$" "$runtime/manifest.json"
-}
-
-# Several ranges at once: one reader alone waits for each answer of the storage before it asks again.
-prefetch() {
-    local size name share n
-    while read -r size name; do
-        ((size >= prefetch_least_bytes)) || continue
-        share=$(((size / (1 << 20)) / prefetch_readers + 1))
-        for ((n = 0; n < prefetch_readers; n++)); do
-            dd if="$models/blobs/$name" of=/dev/null bs=1M skip=$((n * share)) count="$share" status=none &
-        done
-        wait
-    done <"$models/blobs.txt"
 }
 
 # Whether the runner on port $1 has a request in hand; one that does not answer in a second is taken to be at work.
@@ -93,16 +94,13 @@ drain() {
     done
 }
 
-check_blobs || exit 1
+check_files || exit 1
 publish
 
 "$ollama" serve &
 server=$!
 stopping=0
 trap 'stopping=1' TERM INT
-if [[ ${PREFETCH:-0} == 1 && -r $models/blobs.txt ]]; then
-    prefetch &
-fi
 
 # `wait` comes back for each signal; only the end of the server, or the wish to stop, ends this.
 while ((!stopping)) && kill -0 "$server" 2>/dev/null; do

@@ -20,6 +20,10 @@ ollama=$(command -v -- "${OLLAMA_BIN:-ollama}") || {
 }
 ollama=$(realpath -- "$ollama")
 libraries=${ollama%/*/*}/lib/ollama
+if [[ ! -x $libraries/llama-server ]]; then
+    printf 'unpacked.sh: %s: has no llama-server; take Ollama 0.30 or later\n' "$libraries" >&2
+    exit 1
+fi
 
 # FROM base. Ollama looks for its libraries beside what a link leads to, so the binary itself is copied.
 mkdir -p -- "$folder"/usr/{bin,lib/ollama,local/bin}

@@ -23,10 +23,13 @@ def lay_out(store: Path, cache: Path, model: StoreManifest, image: ImageManifest
         _move(store / blob.path, (weights if _large(blob) else rest) / blob.path)
     _move(store / model.path, rest / model.path)
     (rest / "prompt-cache").mkdir()
-    for file in image.prompt_cache:
-        _move(cache / file.file, rest / "prompt-cache" / file.file)
+    # By name, and so once: prompts that are the same leave the same state.
+    saved = {f"prompt-cache/{file.file}": file.size_bytes for file in image.prompt_cache}
+    for path in saved:
+        _move(cache / Path(path).name, rest / path)
     (rest / "manifest.json").write_text(image.as_text(), encoding="utf-8")
-    (rest / "blobs.txt").write_text("".join(f"{blob.size_bytes} {blob.file_name}\n" for blob in model.blobs))
+    sizes = {blob.path: blob.size_bytes for blob in model.blobs} | saved
+    (rest / "blobs.txt").write_text("".join(f"{size} {path}\n" for path, size in sizes.items()))
     for folder in (out / "model", out / "rest"):
         _settle(folder)
 

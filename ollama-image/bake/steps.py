@@ -162,16 +162,20 @@ def _warm(server: Server, settings: Settings) -> Iterator[PromptCacheFile]:
 
 def _save(server: Server, number: int) -> PromptCacheFile:
     """Save the slot that has just answered, before another prompt takes it."""
+    what, without = f"prompt cache {number}", "set PROMPT_CACHE=0"
     runner, _ = server.runner()
     slots = [slot for slot in runner.get("/slots") if "id_task" in slot]
     if not slots:
-        raise BakeError("runner", f"prompt cache {number}", "no slot has answered anything", "set PROMPT_CACHE=0")
+        raise BakeError("runner", what, "no slot has answered anything", without)
     slot = max(slots, key=lambda each: each["id_task"])["id"]
-    name = f"prompt-{number}.bin"
-    saved = runner.post(f"/slots/{slot}?action=save", {"filename": name})
-    path = server.cache / name
+    path = server.cache / f"prompt-{number}.bin"
+    try:
+        saved = runner.post(f"/slots/{slot}?action=save", {"filename": path.name})
+    except BakeError as error:  # 501: without --slot-save-path, or from an older llama.cpp with a projector
+        raise BakeError("runner", what, error.why, without) from error
     size = path.stat().st_size if path.exists() else 0
     if not saved.get("n_saved") or not size:
-        raise BakeError("runner", f"prompt cache {number}", f"slot {slot} saved nothing", "set PROMPT_CACHE=0")
+        raise BakeError("runner", what, f"slot {slot} saved nothing", without)
+    path = path.rename(path.with_name(f"sha256-{sha256_of(path)}"))
     say(f"saved prompt cache {number}: {saved['n_saved']} tokens, {size / 1e6:,.1f} MB")
-    return PromptCacheFile(file=name, size_bytes=size, sha256=sha256_of(path), prompt=number, tokens=saved["n_saved"])
+    return PromptCacheFile(file=path.name, size_bytes=size, prompt=number, tokens=saved["n_saved"])

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import struct
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.image.place import bake, tree
+from tests.image.place import IMAGE, ROOT, bake, install, tree
+from tests.servers import REAL_OLLAMA
 
 from probe_agent.models.blobs import check_blob
 from probe_agent.models.image_manifest import ImageManifest
-from probe_agent.models.layout import manifest_path, read_manifest
+from probe_agent.models.layout import BlobRef, manifest_path, read_manifest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.image.conftest import Baked
 
 
@@ -32,9 +35,29 @@ def test_the_manifest_describes_what_lies_in_the_store(baked: Baked) -> None:
     assert "LLAMA_ARG_SWA_FULL=1" in image.flags
     (cache,) = image.prompt_cache
     assert cache.tokens > 900
-    assert (baked.models / "prompt-cache" / cache.file).stat().st_size == cache.size_bytes
+    saved = BlobRef(cache.file.removeprefix("sha256-"), cache.size_bytes, "prompt cache")
+    check_blob(baked.models / "prompt-cache" / cache.file, saved)
+    listed = {"prompt-cache/" + cache.file: cache.size_bytes} | {blob.path: blob.size_bytes for blob in model.blobs}
+    lines = (line.split() for line in (baked.models / "blobs.txt").read_text().splitlines())
+    assert {path: int(size) for size, path in lines} == listed
     for blob in model.blobs:
         check_blob(baked.models / blob.path, blob)
+
+
+def test_the_dockerfile_copies_what_the_bake_imports() -> None:
+    """Nothing is missing in the builder, and no other file of the agent makes the layer of the weights anew."""
+    package = ROOT / "probe-agent" / "src" / "probe_agent"
+    loaded = "print(*(m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'probe_agent'), sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys, bake.__main__; {loaded}"],
+        env={**os.environ, "PYTHONPATH": f"{package.parent}:{IMAGE}", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    )
+    copied = re.findall(r"probe-agent/src/(\S+)", (IMAGE / "Dockerfile").read_text())
+    assert sorted(copied) == sorted(str(Path(file).relative_to(package.parent)) for file in done.stdout.split())
 
 
 def test_only_the_served_model_is_laid_out(baked: Baked) -> None:
@@ -123,6 +146,20 @@ def test_a_missing_ollama_is_named(tmp_path: Path, gguf: Path) -> None:
     done = bake(tmp_path / "out", gguf, tmp_path / "no-ollama")
     assert done.returncode == 1
     assert done.stderr.startswith("bake: ollama: start: ")
+
+
+@pytest.mark.usefixtures("ollama")
+def test_a_runner_that_saves_no_slot_is_told(tmp_path: Path, gguf: Path) -> None:
+    """What the runner refuses comes with the way out; without --slot-save-path it answers 501, as older ones did."""
+    assert REAL_OLLAMA is not None
+    refusing = install(tmp_path / "installed", REAL_OLLAMA)
+    wrapper = refusing.parents[1] / "lib" / "ollama" / "llama-server"
+    wrapper.write_text(wrapper.read_text().replace(' --slot-save-path "$cache"', ""))
+    done = bake(tmp_path / "out", gguf, refusing)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("bake: runner: prompt cache 0: 501 "), done.stderr
+    assert last.endswith("; set PROMPT_CACHE=0")
 
 
 def test_a_context_above_the_trained_one_is_refused(tmp_path: Path, gguf: Path, ollama: Path) -> None:

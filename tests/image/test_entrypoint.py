@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from tests.registry import Registry
 
 
+FAULTS = pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("missing", "missing, expected"),
+        ("truncated", "bytes, expected"),
+        ("flipped", "its content is not what its name says"),
+    ],
+)
+
+
 @pytest.fixture
 def home(folder: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A writable home that another user may enter."""
@@ -54,14 +64,7 @@ def test_the_baked_store_is_served_and_cannot_be_changed(
         assert container.terminate() == 0
 
 
-@pytest.mark.parametrize(
-    ("fault", "found"),
-    [
-        ("missing", "missing, expected"),
-        ("truncated", "bytes, expected"),
-        ("flipped", "its content is not what its name says"),
-    ],
-)
+@FAULTS
 def test_a_damaged_blob_stops_the_container_with_its_name(baked: Baked, tmp_path: Path, fault: str, found: str) -> None:
     """A missing or short blob is told before the server starts; with VERIFY=1, one flipped bit is, too."""
     models = tmp_path / "models"
@@ -72,15 +75,40 @@ def test_a_damaged_blob_stops_the_container_with_its_name(baked: Baked, tmp_path
     damage(blob, fault)
     done = start(models, VERIFY="1")
     assert done.returncode == 1
-    assert f"blob {blob.name}: " in done.stderr
+    assert f"blobs/{blob.name}: " in done.stderr
     assert found in done.stderr
     assert "build it anew" in done.stderr
+
+
+@FAULTS
+def test_a_damaged_prompt_cache_is_left_out(baked: Baked, tmp_path: Path, fault: str, found: str) -> None:
+    """It is told by its name, and the server is started all the same: here the missing one."""
+    models = tmp_path / "models"
+    shutil.copytree(baked.models, models)
+    (models / "prompt-cache").chmod(0o755)
+    (file,) = (models / "prompt-cache").iterdir()
+    file.chmod(0o644)
+    damage(file, fault)
+    done = start(models, VERIFY="1")
+    assert f"prompt-cache/{file.name}: " in done.stderr
+    assert found in done.stderr
+    assert "going on without the prompt cache" in done.stderr
+    assert "/nonexistent" in done.stderr
+
+
+def test_a_runtime_folder_that_is_absent_is_told(baked: Baked, tmp_path: Path) -> None:
+    """What is off without it is said in one line, and what to do."""
+    absent = tmp_path / "absent"
+    assert (
+        f"entrypoint: {absent}: not writable: no prompt cache, and requests are cut at a stop; mount a volume there\n"
+        in start(baked.models, RUNTIME_DIR=str(absent)).stderr
+    )
 
 
 def test_a_whole_store_passes_the_check(baked: Baked) -> None:
     """With VERIFY=1 and nothing damaged, what ends the container is only the missing server."""
     done = start(baked.models, VERIFY="1")
-    assert "blob" not in done.stderr
+    assert "damaged" not in done.stderr
     assert "/nonexistent" in done.stderr
 
 
@@ -99,7 +127,7 @@ def start(models: Path, **environ: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_a_stream_in_flight_ends_whole(baked: Baked, home: Path, ending: signal.Signals) -> None:
     """After the signal the running answer goes on to its done line; then the container ends with status 0."""
-    with Entrypoint(home, baked.models, baked.ollama, {"PREFETCH": "1", "DRAIN_SECONDS": "25"}) as container:
+    with Entrypoint(home, baked.models, baked.ollama, {"DRAIN_SECONDS": "25"}) as container:
         container.load()
         lines: list[str] = []
         fields = {"model": "served:one", "prompt": "Count from one on.", "options": {"num_predict": 150}}

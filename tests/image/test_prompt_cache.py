@@ -14,6 +14,7 @@ import pytest
 from tests.image.place import ASKED, FLAGS, Entrypoint
 from tests.integration.agent import AgentProcess
 from tests.servers import wait_until
+from tests.stores import damage
 
 from probe_agent.models.image_manifest import ImageManifest
 
@@ -70,6 +71,20 @@ def test_the_agent_restores_the_builds_prompt_cache(baked: Baked, home: Path) ->
     assert proof < cache.tokens, "the proof's own short prompt"
     assert warm_up == [1] * SLOTS, "a restored prompt has all tokens but the last, which is always computed"
     assert (first["prompt_eval_count"], of_the_chat) == (cache.tokens, 1)
+
+
+def test_a_damaged_cache_is_done_without(baked: Baked, home: Path) -> None:
+    """The entrypoint leaves a cut file out, the runner then refuses to restore, and the warm-up computes the prompt."""
+    models = home / "models"
+    shutil.copytree(baked.models, models)
+    (file,) = (models / "prompt-cache").iterdir()
+    file.chmod(0o644)
+    damage(file, "truncated")
+    with Entrypoint(home, models, baked.ollama) as container, agent_of(container, 1) as agent:
+        agent.until("READY", READY_SECONDS)
+        assert agent.get("/status").json()["prompt_cache"] == {"restored_slots": 0}
+        assert f"prompt-cache/{file.name}: has " in container.log.read_text()
+        assert "prompt cache not used, the warm-up does without: the runner refused with 501" in agent.log
 
 
 def test_a_runner_with_other_flags_computes_the_prompt(baked: Baked, home: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import pytest
 from tests.image.place import ASKED
+from tests.image_builds.buildah import BuildahError
 from tests.image_builds.conftest import HAS_RUNNER, MODEL, NUM_CTX, Built, build_ollama
 from tests.image_builds.test_agent_image import PROGRAM
 from tests.servers import LOOPBACK, NO_TLS, free_port, wait_until
@@ -17,6 +18,8 @@ from tests.servers import LOOPBACK, NO_TLS, free_port, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.image_builds.buildah import Buildah
 
 pytestmark = pytest.mark.timeout(900)
 READY_SECONDS = 120.0
@@ -109,7 +112,22 @@ def test_the_weights_have_a_layer_of_their_own(ollama: Built, tmp_path: Path) ->
     assert len(weights) == 1
     assert next(iter(weights)).startswith("models/blobs/sha256-")
     assert {"models/manifest.json", "models/blobs.txt"} <= rest
-    assert ("models/prompt-cache/prompt-0.bin" in rest) == HAS_RUNNER
+    assert any(name.startswith("models/prompt-cache/sha256-") for name in rest) == HAS_RUNNER
+
+
+def test_an_older_ollama_is_told_in_one_line(buildah: Buildah, debian: str, context: Path) -> None:
+    """A base without a llama-server ends the build before anything is fetched."""
+    with pytest.raises(BuildahError, match=r"OLLAMA_IMAGE: has no /usr/lib/ollama/llama-server; take Ollama 0\.30"):
+        build_ollama(buildah, debian, context, "ollama-too-old")
+
+
+def test_the_runtime_folder_needs_no_volume(ollama: Built) -> None:
+    """The server's user may write its records there, so that a plain `docker run` waits for requests at a stop."""
+    written = ollama.buildah.run(
+        ollama.container(), "/bin/sh", "-c", "touch /run/ollama/file && stat -c %u /run/ollama"
+    )
+
+    assert written == "65532"
 
 
 def test_the_weights_layer_is_the_same_in_every_build(

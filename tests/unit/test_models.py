@@ -28,7 +28,7 @@ IMAGE = ImageManifest(
     blobs={"sha256-cd": 10},
     flags=("LLAMA_ARG_SWA_FULL=1", "--port", "1", "-c", "4096"),
     warmup_prompts=({"messages": [{"role": "user", "content": "Hello."}]},),
-    prompt_cache=(PromptCacheFile(file="0.bin", size_bytes=3, sha256="ef" * 32, prompt=0, tokens=12),),
+    prompt_cache=(PromptCacheFile(file="0.bin", size_bytes=3, prompt=0, tokens=12),),
 )
 
 
@@ -143,6 +143,28 @@ def test_what_is_no_manifest_of_an_image_is_refused(text: str) -> None:
     """A file that is damaged, of another version, or without a field is an error."""
     with pytest.raises(ManifestRefused, match="of the image"):
         ImageManifest.read(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("model", {"model": 5}),
+        ("num_ctx", {"num_ctx": "2048"}),
+        ("num_parallel", {"num_parallel": True}),
+        ("blobs", {"blobs": ["sha256-cd"]}),
+        ("blobs", {"blobs": {"sha256-cd": None}}),
+        ("flags", {"flags": "-c 4096"}),
+        ("flags", {"flags": [4096]}),
+        ("warmup_prompts", {"warmup_prompts": ["Hello."]}),
+        ("prompt_cache", {"prompt_cache": ["0.bin"]}),
+        ("file", {"prompt_cache": [{"file": 0, "size_bytes": 3, "prompt": 0, "tokens": 12}]}),
+        ("unheard_of", {"unheard_of": 1}),
+    ],
+)
+def test_a_field_of_another_type_is_named(name: str, changed: dict[str, object]) -> None:
+    """What would break the agent later, in the middle of a start, is refused with the field's name."""
+    with pytest.raises(ManifestRefused, match=name):
+        ImageManifest.read(json.dumps({**json.loads(IMAGE.as_text()), **changed}))
 
 
 def test_a_bad_prompt_in_the_images_manifest_is_refused() -> None:
