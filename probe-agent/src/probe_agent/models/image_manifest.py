@@ -5,8 +5,8 @@ The prompt cache is only good with the runner's flags that it was made with (R19
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, get_args, get_origin
 
 from probe_agent.errors import ManifestRefused
 from probe_agent.warmup import ChatPrompt, as_prompt
@@ -16,14 +16,13 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptCacheFile:
-    """One slot's saved state: the file's name under `prompt-cache/`, its size, and what it holds.
+    """One slot's saved state: the file under `prompt-cache/`, named by its content as a blob is, and what it holds.
 
     `prompt` is the number of the warm-up prompt, from 0; `tokens` is how many of its tokens are in the file.
     """
 
     file: str
     size_bytes: int
-    sha256: str
     prompt: int
     tokens: int
 
@@ -63,12 +62,9 @@ class ImageManifest:
     def read(cls, text: str) -> "ImageManifest":
         """Read the file's text; raises `ManifestRefused` that says what is wrong with it."""
         try:
-            fields = json.loads(text)
-            _check_schema(fields.pop("schema", None))
-            fields["prompt_cache"] = tuple(PromptCacheFile(**entry) for entry in fields.get("prompt_cache", ()))
-            for name in ("flags", "warmup_prompts"):
-                fields[name] = tuple(fields.get(name, ()))
-            manifest = cls(**fields)
+            content = json.loads(text)
+            _check_schema(content.pop("schema", None))
+            manifest: ImageManifest = _typed(cls, content, "its content")
             manifest.prompts  # noqa: B018 — read now, so that a bad one is told here
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ManifestRefused(f"manifest.json of the image cannot be used: {error}") from error
@@ -78,3 +74,21 @@ class ImageManifest:
 def _check_schema(found: object) -> None:
     if found != SCHEMA:
         raise ValueError(f"its schema is {found!r}, this agent reads {SCHEMA}")
+
+
+def _typed(kind: Any, value: Any, name: str) -> Any:
+    """Make a value of JSON what a field's type says; raises `TypeError` that names the field."""
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
+        kinds = {field.name: field.type for field in fields(kind)}
+        return kind(**{key: _typed(kinds.get(key, Any), each, key) for key, each in value.items()})
+    if kind is Any:
+        return value
+    wanted, inner = get_origin(kind) or kind, get_args(kind)
+    if isinstance(value, bool) or not isinstance(value, list if wanted is tuple else wanted):
+        raise TypeError(f"{name} is {str(value)[:80]!r}, which is no {wanted.__name__}")
+    match value:
+        case list():
+            return tuple(_typed(inner[0], each, name) for each in value)
+        case dict():
+            return {key: _typed(inner[1], each, name) for key, each in value.items()}
+    return value
