@@ -1,4 +1,7 @@
-"""From a cold page cache to "loaded": the weights read ahead in parallel while the server boots, or not, in turns."""
+"""From a cold page cache to "loaded": the weights read ahead in parallel while the server boots, or not, in turns.
+
+It is why the image's entrypoint does not read ahead.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,12 @@ NAME = "prefetch"
 PAIRS, QUICK_PAIRS = 10, 2
 LOADED_SECONDS = 120.0
 READERS = 8
-"""As in the image's entrypoint."""
 MIB = 1 << 20
 METHOD = (
     "From: the instant before Ollama's process is made, its blobs dropped from the page cache (POSIX_FADV_DONTNEED). "
     "To: the answer of a load request that is repeated until the server takes it. In turns, which way is first changes "
-    f"with each pair; 'prefetch' reads {READERS} ranges of the weights at once by dd, as the entrypoint does. "
-    "'ratio' is the median of each pair's prefetch over none; below 1 it wins. No target: it tells the default."
+    f"with each pair; 'prefetch' reads {READERS} ranges of the weights at once by dd. "
+    "'ratio' is the median of each pair's prefetch over none; below 1 it wins. No target: only a win is built in."
 )
 
 

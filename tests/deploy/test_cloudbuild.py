@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 import yaml
 
 from ops.lint.schema import BUILD, api_schema
 
-FILE = Path(__file__).parents[2] / "cloudbuild.yaml"
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "cloudbuild.yaml"
+DOCKER = """#!/bin/sh
+case "$*" in
+  *" check") exit "$CHECK" ;;
+  *"/bin/python -c "*) exit "$RESTORED" ;;
+  "inspect "*) [ "${*##* }" = "$ENDED" ] && echo false || echo true ;;
+  *) echo "docker $*" ;;
+esac
+"""
+"""Stands in place of the engine: the agent's check and the look at its cache exit as told, one container has ended."""
 
 
 def build() -> dict[str, Any]:
@@ -44,3 +58,57 @@ def test_each_step_waits_for_what_it_needs() -> None:
         "dry-run": ["pin"],
         "deploy": ["dry-run"],
     }
+
+
+def script(step: str) -> str:
+    """Return a step's script."""
+    return next(str(each["script"]) for each in build()["steps"] if each["id"] == step)
+
+
+def test_the_weights_are_stored_once() -> None:
+    """The build's cache is the image's own layers: the bake's, with the weights in it, is not exported beside them."""
+    assert "mode=min" in script("build-ollama").partition("--cache-to")[2].split()[0]
+
+
+def test_the_smoke_step_runs_the_services_own_flags(tmp_path: Path) -> None:
+    """The lint step writes the variables of both containers where the smoke step reads them."""
+    program = script("lint").partition("<<'PYTHON'\n")[2].partition("PYTHON\n")[0]
+    command = [sys.executable, "-c", program, str(ROOT / "service.yaml")]
+    subprocess.run(command, cwd=tmp_path, timeout=20, check=True)
+
+    assert "LLAMA_ARG_SWA_FULL=1" in (tmp_path / "ollama.env").read_text().splitlines()
+    assert "PROBE_AGENT_RUNTIME_DIR=/run/ollama" in (tmp_path / "probe-agent.env").read_text().splitlines()
+    assert all(f"--env-file {file.name}" in script("smoke") for file in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("check", "restored", "ended", "status", "words"),
+    [
+        (0, 0, "none", 0, ""),
+        (0, 1, "none", 1, "smoke: the prompt cache was not restored; see both logs above"),
+        (1, 0, "ollama", 1, "smoke: ollama has ended; see both logs above"),
+        (2, 0, "agent", 1, "smoke: agent has ended; see both logs above"),
+    ],
+)
+def test_the_smoke_step_fails_at_once(
+    tmp_path: Path, check: int, restored: int, ended: str, status: int, words: str
+) -> None:
+    """An ended container or a cache that was not restored ends the step, with both logs; a ready pair passes."""
+    (docker := tmp_path / "docker").write_text(DOCKER)
+    docker.chmod(0o755)
+    told = {
+        "CHECK": str(check),
+        "RESTORED": str(restored),
+        "ENDED": ended,
+        "OLLAMA": "o",
+        "AGENT": "a",
+        "BUILD_ID": "1",
+    }
+    variables = {**os.environ, **told, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-c", script("smoke")], env=variables, capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert done.returncode == status, done.stderr
+    assert words in done.stdout
+    assert ("docker logs ollama\ndocker logs agent\n" in done.stdout) == bool(status)
