@@ -165,7 +165,7 @@ def test_store_is_one_volume_for_who_reads_it(source: str) -> None:
         for container in revision(source)["containers"]
         if {"name": "models", "mountPath": settings.model_store} in container.get("volumeMounts", [])
     ]
-    assert users == (["ollama"] if source == "pull" else ["ollama", "probe-agent"])
+    assert users == ["ollama", "probe-agent"]
 
 
 @pytest.mark.parametrize("source", DIFFERENCES)
