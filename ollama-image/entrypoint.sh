@@ -23,7 +23,7 @@ check_files() {
         fault=$(fault_of "$file" "$size") && continue
         if [[ $file == prompt-cache/* ]]; then
             say "$file: $fault: the image is damaged; going on without the prompt cache"
-            export PROMPT_CACHE_DIR=
+            export PROMPT_CACHE_DIR=/dev/null # no folder, so that the wrapper adds no option
         else
             say "$file: $fault: the image is damaged; build it anew and deploy that"
             return 1
