@@ -4,7 +4,7 @@
 # Ollama gives --slot-save-path no variable, and without it no prompt cache can be saved or restored. Whatever is
 # missing or not writable here, the real llama-server starts all the same.
 real="${BASH_SOURCE[0]%/*}/llama-server-upstream"
-cache="${PROMPT_CACHE_DIR-/models/prompt-cache}" # empty: none
+cache="${PROMPT_CACHE_DIR:-/models/prompt-cache}"
 runners="${RUNTIME_DIR:-/run/ollama}/runners"
 
 port="" weights=""
