@@ -1,7 +1,7 @@
 """Cloud Storage on loopback, as far as a download goes: objects from a folder, whole or in ranges, with faults."""
 
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
@@ -12,7 +12,23 @@ if TYPE_CHECKING:
 BUCKET = "some-bucket"
 
 
-class BucketServer:
+class Serving:
+    """Runs `_http` in a thread, as long as the block."""
+
+    _http: HTTPServer
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._thread.join(10)
+        self._http.server_close()
+
+
+class BucketServer(Serving):
     """Serves `folder` as the bucket's content. `status` other than 0 is every answer; `asked` has every object's name.
 
     `spoil` may change what is sent of an object; `halt` is called before an answer, to let a test wait there.
@@ -27,16 +43,6 @@ class BucketServer:
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._thread.join(10)
-        self._http.server_close()
 
     def answer(self, path: str, ranged: str | None) -> tuple[int, bytes]:
         """Return status and body for a download."""

@@ -1,22 +1,21 @@
 """Cloud Storage on loopback for uploads too: gcp-storage-emulator, with the preconditions that it lacks, and faults."""
 
-import threading
 import time
 from functools import partial
 from http.server import HTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from gcp_storage_emulator.handlers.buckets import create_bucket
 from gcp_storage_emulator.server import RequestHandler
 from gcp_storage_emulator.storage import Storage
+from tests.buckets import BUCKET, Serving
 
 from ops.models.pieces import crc32c_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BUCKET = "some-bucket"
 PRECONDITION_FAILED = 412
 
 
@@ -24,7 +23,7 @@ class _Refused(Exception):
     """What a write expected of its name is not so."""
 
 
-class Emulator(Storage):  # type: ignore[misc]
+class Emulator(Serving, Storage):  # type: ignore[misc]
     """A server with one empty bucket. `sent` has name and size of each object sent, in order; `composed` the names.
 
     `before` is called with the name of an object that is about to be written; `status` other than 0 answers all.
@@ -41,16 +40,6 @@ class Emulator(Storage):  # type: ignore[misc]
         create_bucket(BUCKET, self)
         self._http = _Server(("127.0.0.1", 0), partial(_Handler, self))
         self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._thread.join(10)
-        self._http.server_close()
 
     def names(self) -> set[str]:
         """Return the names of all objects of the bucket."""

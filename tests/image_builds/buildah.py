@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,6 @@ class Buildah:
 
     folder: Path
     driver: str
-    containers: list[str] = field(default_factory=list)
 
     @classmethod
     def in_folder(cls, folder: Path) -> Buildah:
@@ -79,9 +78,7 @@ class Buildah:
 
     def container(self, image: str) -> str:
         """Make a container of an image."""
-        name = self("from", "--pull-never", image)
-        self.containers.append(name)
-        return name
+        return self("from", "--pull-never", image)
 
     def run(self, container: str, *command: str, environ: Mapping[str, str] | None = None) -> str:
         """Run a command in a container, as its user and in its environment; returns what it printed."""

@@ -1,9 +1,13 @@
-"""What the agent's tests share: the event loop that it runs on, and a scripted Ollama."""
+"""What these tests share: the event loop that the agent runs on, a scripted Ollama, and a stand-in that is served."""
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from tests.integration.scripted import Ollama
+from tests.servers import NO_TLS, LoopbackServer
+
+from ops.standin import StandIn
 
 
 @pytest.fixture
@@ -18,3 +22,18 @@ def ollama() -> Iterator[Ollama]:
     server = Ollama()
     with server.running:
         yield server
+
+
+@pytest.fixture
+def loopback(server: StandIn) -> Iterator[LoopbackServer]:
+    """A module's own `server`, serving."""
+    loopback = LoopbackServer(server)
+    with loopback:
+        yield loopback
+
+
+@pytest.fixture
+def http(loopback: LoopbackServer) -> Iterator[httpx.Client]:
+    """A client of it."""
+    with httpx.Client(base_url=loopback.url, timeout=5, verify=NO_TLS) as client:
+        yield client

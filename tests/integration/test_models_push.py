@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.emulator import BUCKET, Emulator
+from tests.buckets import BUCKET
+from tests.emulator import Emulator
 from tests.stores import WEIGHTS, damage, weights_of, write_store
 
 from ops.__main__ import main

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,6 @@ from probe_agent.ollama_server import OllamaServer
 from probe_agent.status import status
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def ollama() -> Iterator[Ollama]:
-    """Run a server that behaves."""
-    server = Ollama()
-    with server.running:
-        yield server
 
 
 def on_mount(ollama: Ollama, folder: Path) -> Agent:

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -28,9 +28,6 @@ from ops.standin import (
     StoredModel,
     Truncate,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -51,21 +48,6 @@ def server(engine: ScriptedEngine) -> StandIn:
         max_loaded_models=1,
         ping_timeout_seconds=0.05,
     )
-
-
-@pytest.fixture
-def loopback(server: StandIn) -> Iterator[LoopbackServer]:
-    """The server, serving."""
-    loopback = LoopbackServer(server)
-    with loopback:
-        yield loopback
-
-
-@pytest.fixture
-def http(loopback: LoopbackServer) -> Iterator[httpx.Client]:
-    """A client of it."""
-    with httpx.Client(base_url=loopback.url, timeout=5, verify=NO_TLS) as client:
-        yield client
 
 
 def load(http: httpx.Client, model: str = "m", **fields: Any) -> httpx.Response:

@@ -19,7 +19,6 @@ from ops.standin.engine import Prompt
 from probe_agent.models.layout import manifest_path, read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 GGUF = gguf()
@@ -47,21 +46,6 @@ def engine() -> ScriptedEngine:
 def server(root: Path, engine: ScriptedEngine) -> StandIn:
     """A server over the store, and with a model that is not in it."""
     return StandIn(models=[StoredModel("beside")], engine=engine, disk=DiskStore(root))
-
-
-@pytest.fixture
-def loopback(server: StandIn) -> Iterator[LoopbackServer]:
-    """The server, serving."""
-    loopback = LoopbackServer(server)
-    with loopback:
-        yield loopback
-
-
-@pytest.fixture
-def http(loopback: LoopbackServer) -> Iterator[httpx.Client]:
-    """A client of it."""
-    with httpx.Client(base_url=loopback.url, timeout=5, verify=NO_TLS) as client:
-        yield client
 
 
 def names(http: httpx.Client) -> set[str]:

@@ -10,7 +10,7 @@ from tests.unit.conftest import Clock
 from probe_agent.errors import BlobDamaged, ManifestRefused
 from probe_agent.models.blobs import check_blob
 from probe_agent.models.image_manifest import ImageManifest, PromptCacheFile
-from probe_agent.models.layout import manifest_path, read_manifest
+from probe_agent.models.layout import manifest_path, model_name, read_manifest
 from probe_agent.models.progress import Progress
 from probe_agent.runner_flags import differences, parse_record
 
@@ -44,6 +44,12 @@ IMAGE = ImageManifest(
 def test_a_name_has_its_place_in_the_store(model: str, path: str) -> None:
     """A model's manifest lies where Ollama looks for it."""
     assert manifest_path(model) == f"manifests/{path}"
+
+
+@pytest.mark.parametrize("model", ["gemma3:4b-it-qat", "me/own:1", "127.0.0.1:5000/me/own:latest"])
+def test_a_place_in_the_store_has_its_name(model: str) -> None:
+    """The name is written as short as people write it."""
+    assert model_name(manifest_path(model)) == model
 
 
 @pytest.mark.parametrize("model", ["../../etc/passwd", "a/b/c/d", "", "a b", "m:../x", "..:x"])

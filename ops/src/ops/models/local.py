@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ops.models.errors import ModelUnknown, PushError
 from ops.up.model_store import BUNDLED_MODEL, cache_directory, has_model, user_store
 from probe_agent.errors import ManifestRefused
-from probe_agent.models.layout import DEFAULT_HOST, DEFAULT_NAMESPACE, StoreManifest, manifest_path, read_manifest
+from probe_agent.models.layout import StoreManifest, manifest_path, model_name, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -58,12 +58,5 @@ def find(model: str, places: Sequence[Path]) -> LocalModel:
 
 def names(store: Path) -> Iterable[str]:
     """Yield the models of a store as people write them: registry.ollama.ai/library/gemma3/4b is gemma3:4b."""
-    root = store / "manifests"
-    for path in root.glob("*/*/*/*"):
-        host, namespace, model, tag = path.relative_to(root).parts
-        parts = [host, namespace, model]
-        for default in (DEFAULT_HOST, DEFAULT_NAMESPACE):
-            if parts[0] != default:
-                break
-            parts.pop(0)
-        yield "/".join(parts) + f":{tag}"
+    for path in store.glob("manifests/*/*/*/*"):
+        yield model_name(path.relative_to(store).as_posix())

@@ -28,13 +28,12 @@ from ops.standin.layers import (
 from ops.standin.llamacpp import stored_model
 from probe_agent.errors import ManifestRefused
 from probe_agent.models.layout import (
-    DEFAULT_HOST,
-    DEFAULT_NAMESPACE,
     DIGEST,
     BlobRef,
     StoreManifest,
     blobs_of,
     manifest_path,
+    model_name,
     read_manifest,
 )
 
@@ -53,7 +52,7 @@ class DiskStore:
     def models(self) -> Iterator[StoredModel]:
         """Yield what can be served; each model that cannot is told on standard error."""
         for path in self._manifest_paths():
-            name = _name(*path.relative_to(self.root / "manifests").parts)
+            name = model_name(path.relative_to(self.root).as_posix())
             try:
                 yield self.describe(self.manifest(name))
             except (OSError, ValueError, TypeError, ApiError, ManifestRefused) as error:
@@ -165,10 +164,3 @@ def _settle(file: IO[bytes], target: Path) -> None:
     aside = Path(file.name)
     aside.chmod(0o644)  # Ollama's; a temporary file is its owner's alone
     aside.replace(target)
-
-
-def _name(host: str, namespace: str, model: str, tag: str) -> str:
-    """Return a model's name as people write it: registry.ollama.ai/library/gemma3/4b is gemma3:4b."""
-    if host != DEFAULT_HOST:
-        return f"{host}/{namespace}/{model}:{tag}"
-    return f"{model}:{tag}" if namespace == DEFAULT_NAMESPACE else f"{namespace}/{model}:{tag}"

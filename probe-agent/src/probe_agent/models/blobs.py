@@ -28,5 +28,10 @@ def check_blob(path: Path, blob: BlobRef, advanced: Callable[[int], object] = la
         while piece := file.read(PIECE_BYTES):
             found.update(piece)
             advanced(len(piece))
-    if found.hexdigest() != blob.sha256:
-        raise BlobDamaged(blob.file_name, f"has the content of sha256-{found.hexdigest()[:12]}…")
+    check_sha256(found.hexdigest(), blob)
+
+
+def check_sha256(found: str, blob: BlobRef) -> None:
+    """Hold the 64 hex digits of a content against its blob's name; raises `BlobDamaged`."""
+    if found != blob.sha256:
+        raise BlobDamaged(blob.file_name, f"has the content of sha256-{found[:12]}…")

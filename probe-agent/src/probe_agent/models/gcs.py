@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probe_agent.errors import BlobDamaged, ManifestRefused, SourceError
-from probe_agent.models.blobs import check_blob
+from probe_agent.models.blobs import check_blob, check_sha256
 from probe_agent.models.layout import BlobRef, StoreManifest, blobs_of, manifest_path, read_manifest
 from probe_agent.models.parts import JOURNAL_SUFFIX, Part, PartedFile
 from probe_agent.models.progress import Progress
@@ -139,8 +139,7 @@ class GcsSource:
                     file.hash_into(found, part)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)  # of parts that have not begun; the rest is waited for
-        if found.hexdigest() != blob.sha256:
-            raise BlobDamaged(blob.file_name, f"has the content of sha256-{found.hexdigest()[:12]}…")
+        check_sha256(found.hexdigest(), blob)
 
     def _part(self, bucket: "Bucket", blob: BlobRef, part: Part) -> bytes:
         from google.api_core.exceptions import RequestRangeNotSatisfiable  # noqa: PLC0415 — as above

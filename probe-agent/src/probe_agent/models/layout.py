@@ -92,6 +92,21 @@ def manifest_path(model: str) -> str:
     return "/".join(("manifests", *parts, tag))
 
 
+def model_name(path: str) -> str:
+    """Return the name, as people write it, of the model whose manifest lies at `path`: what `manifest_path` undoes.
+
+    >>> model_name("manifests/registry.ollama.ai/library/gemma3/4b-it-qat")
+    'gemma3:4b-it-qat'
+    """
+    _, host, namespace, model, tag = path.split("/")
+    parts = [host, namespace, model]
+    for default in (DEFAULT_HOST, DEFAULT_NAMESPACE):
+        if parts[0] != default:
+            break
+        parts.pop(0)
+    return "/".join(parts) + f":{tag}"
+
+
 def read_manifest(model: str, content: bytes) -> StoreManifest:
     """Read a manifest file; raises `ManifestRefused` that says what is wrong with it."""
     try:
