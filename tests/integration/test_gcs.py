@@ -4,14 +4,16 @@ import asyncio
 import errno
 import gc
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.buckets import BUCKET, BucketServer
-from tests.integration.agent import Agent
+from tests.integration.agent import Agent, AgentProcess
 from tests.integration.scripted import Ollama
+from tests.servers import free_port
 from tests.stores import WEIGHTS, damage, weights_of, write_store
 
 from probe_agent.errors import BlobDamaged, SourceError
@@ -194,16 +196,16 @@ async def test_a_model_from_a_bucket_becomes_ready(bucket: BucketServer, store: 
 @pytest.mark.parametrize(
     ("status", "words", "action"),
     [
-        (404, "no such bucket or object", "PROBE_AGENT_MODEL_BUCKET"),
+        (404, "no such bucket or object: p/manifests/registry.ollama.ai/library/m/latest", "PROBE_AGENT_MODEL_BUCKET"),
         (403, "no permission", "objectViewer"),
-        (401, "no permission", "objectViewer"),
+        (401, "no usable credentials", "service account"),
         (503, "broke off", "Private Google Access"),
     ],
 )
 async def test_a_refusal_says_what_to_do(
     bucket: BucketServer, store: Path, status: int, words: str, action: str
 ) -> None:
-    """A missing bucket, no permission, an outage: each has its own sentence."""
+    """A missing bucket or object, no permission, no identity, an outage: each has its own sentence."""
     bucket.status = status
 
     with pytest.raises(SourceError, match=words) as caught:
@@ -222,13 +224,13 @@ async def test_nobody_there_says_what_to_do(store: Path, monkeypatch: pytest.Mon
 
 
 async def test_no_credentials_are_told(store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Who runs the agent without an identity is told of the right that it needs."""
+    """Who runs the agent without an identity is told to give it one."""
     for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_GCE_CHECK", "true")  # else the library asks the metadata server of a machine that has none
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    with pytest.raises(SourceError, match="no permission"):
+    with pytest.raises(SourceError, match="no usable credentials"):
         await source(store).fetch(("m",))
 
 
@@ -246,6 +248,82 @@ async def test_a_volume_too_small_is_told_at_once(bucket: BucketServer, store: P
 
     assert "sizeLimit" in caught.value.action
     assert f"p/{weights.path}" not in bucket.asked
+
+
+async def test_the_room_of_all_blobs_is_looked_for_at_once(
+    bucket: BucketServer, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A volume that takes the largest blob, but not all of them, is told before anything of it is downloaded."""
+    manifest = write_store(bucket.folder / "p")
+    usage = shutil.disk_usage(bucket.folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=len(WEIGHTS)))
+
+    with pytest.raises(SourceError, match="too small"):
+        await source(store).fetch(("m",))
+
+    assert bucket.asked == [f"p/{manifest.path}"]
+
+
+async def test_what_was_resumed_and_is_wrong_counts_no_more(bucket: BucketServer, store: Path) -> None:
+    """Parts of an earlier try that do not have the blob's hash are fetched anew, and are no part of the progress."""
+    manifest = write_store(bucket.folder / "p")
+    assert manifest.weights is not None
+    aside = store / gcs.ASIDE / manifest.weights.file_name
+    aside.parent.mkdir(parents=True)
+    aside.write_bytes(b"x" * PART)
+    aside.with_name(f"{aside.name}.parts").write_text(f"0-{PART - 1}\n")
+    one = source(store)
+
+    await one.fetch(("m",))
+
+    now = one.progress.snapshot()
+    assert (now.done_bytes, now.resumed_bytes) == (manifest.size_bytes, 0)
+    assert weights_of(store, manifest).read_bytes() == WEIGHTS
+
+
+async def test_another_agent_on_the_volume_is_told(bucket: BucketServer, store: Path) -> None:
+    """Two that write the same blob would spoil it: the second says so, and may try again."""
+    manifest = write_store(bucket.folder / "p")
+    assert manifest.weights is not None
+    aside = store / gcs.ASIDE / manifest.weights.file_name
+    aside.parent.mkdir(parents=True)
+
+    with PartedFile(aside, len(WEIGHTS), PART), pytest.raises(SourceError, match="another process"):
+        await source(store).fetch(("m",))
+
+    await source(store).fetch(("m",))
+    assert weights_of(store, manifest).read_bytes() == WEIGHTS
+
+
+async def test_a_download_that_only_drips_is_told(
+    bucket: BucketServer, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket that answers, but never to the end, does not hold the agent for good."""
+    let_go = threading.Event()
+    monkeypatch.setattr(gcs, "SILENCE_SECONDS", 0.2)
+    bucket.halt = lambda name: "blobs" in name and let_go.wait(20)
+    try:
+        with pytest.raises(SourceError, match="no part"):
+            await source(store).fetch(("m",))
+    finally:
+        let_go.set()
+
+
+def test_a_stop_does_not_wait_for_a_download_that_hangs(bucket: BucketServer, store: Path) -> None:
+    """SIGTERM ends the agent within the platform's ten seconds, though a read may hang for thirty."""
+    reached, let_go = threading.Event(), threading.Event()
+
+    def halt(name: str) -> None:
+        if "blobs" in name:
+            reached.set()
+            let_go.wait(40)
+
+    bucket.halt = halt
+    place = {"MODEL_SOURCE": "gcs", "MODEL_BUCKET": f"gs://{BUCKET}/p", "MODEL_STORE": str(store)}
+    with AgentProcess(f"http://127.0.0.1:{free_port()}", **place) as agent:
+        assert reached.wait(20)
+        assert agent.terminate() == 0
+        let_go.set()
 
 
 async def test_a_manifest_that_is_none_is_told(bucket: BucketServer, store: Path) -> None:

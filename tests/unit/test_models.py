@@ -124,7 +124,29 @@ def test_progress_tells_rate_and_time_left(clock: Clock) -> None:
     now = progress.snapshot()
 
     assert (now.done_bytes, now.resumed_bytes, now.bytes_per_second, now.seconds_left) == (600, 500, 50.0, 8.0)
-    assert str(now) == "0 of 0 MB (60%), 0 MB/s, 8 s left"
+    assert str(now) == "0 of 0 MB (60%), 0 MB of it were there, 0 MB/s, 8 s left"
+
+
+def test_a_rate_of_the_first_moment_is_no_forecast(clock: Clock) -> None:
+    """In the first second a rate is shown, but no time left: it would be an accident."""
+    progress = Progress(clock)
+    progress.expect(1_000)
+    clock.now += 0.5
+    progress.advance(1)
+
+    assert (progress.snapshot().bytes_per_second, progress.snapshot().seconds_left) == (2.0, None)
+
+
+def test_a_fetch_that_is_over_keeps_its_rate(clock: Clock) -> None:
+    """An hour after the end the rate is still that of the fetch, and nothing is left to wait for."""
+    progress = Progress(clock)
+    progress.expect(1_000)
+    clock.now += 2
+    progress.advance(500)
+    progress.end()
+    clock.now += 3600
+
+    assert (progress.snapshot().bytes_per_second, progress.snapshot().seconds_left) == (250.0, None)
 
 
 def test_progress_without_anything_to_come_says_little() -> None:
@@ -133,7 +155,7 @@ def test_progress_without_anything_to_come_says_little() -> None:
     progress.expect(0)
     progress.expect(0)
 
-    assert str(progress.snapshot()) == "0 of 0 MB"
+    assert str(progress.snapshot()) == "how much there is to fetch is not known yet"
     progress.reset()
     assert progress.snapshot().total_bytes == 0
 

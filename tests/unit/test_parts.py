@@ -1,12 +1,14 @@
 """A file in parts: what was written is remembered over its tries, and hashed in order."""
 
+import fcntl
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from probe_agent.models.blobs import PIECE_BYTES
-from probe_agent.models.parts import Part, PartedFile
+from probe_agent.models.parts import Closed, Part, PartedFile, Taken
 
 CONTENT = b"0123456789"
 
@@ -48,7 +50,8 @@ def test_a_journal_cut_short_remembers_less(tmp_path: Path, line: str) -> None:
         file.write(Part(0, 3), part_of(Part(0, 3)))
     (tmp_path / "f.parts").write_text(f"0-3\n{line}", encoding="ascii")
 
-    assert PartedFile(path, 10, 4).missing == (Part(4, 7), Part(8, 9))
+    with PartedFile(path, 10, 4) as file:
+        assert file.missing == (Part(4, 7), Part(8, 9))
 
 
 def test_a_journal_without_its_file_is_worth_nothing(tmp_path: Path) -> None:
@@ -68,10 +71,11 @@ def test_what_is_forgotten_is_missing_again(tmp_path: Path) -> None:
     path = tmp_path / "f"
     with PartedFile(path, 10, 4) as file:
         file.write(Part(0, 3), b"oops")
-        file.forget()
+        assert file.forget() == 4
         assert file.missing == file.parts
 
-    assert PartedFile(path, 10, 4).missing == file.parts
+    with PartedFile(path, 10, 4) as file:
+        assert file.missing == file.parts
 
 
 def test_parts_are_hashed_in_order(tmp_path: Path) -> None:
@@ -85,3 +89,43 @@ def test_parts_are_hashed_in_order(tmp_path: Path) -> None:
             file.hash_into(found, part)
 
     assert found.digest() == hashlib.sha256(content).digest()
+
+
+def test_one_process_at_a_time_has_a_file(tmp_path: Path) -> None:
+    """Two agents on one volume must not write the same file, nor publish what the other has not finished."""
+    path = tmp_path / "f"
+    with PartedFile(path, 10, 4) as file:
+        file.write(Part(0, 3), part_of(Part(0, 3)))
+        with pytest.raises(Taken), PartedFile(path, 10, 4):
+            pass
+    with PartedFile(path, 10, 4) as file:
+        assert file.there_bytes == 4
+
+
+def test_a_file_published_meanwhile_is_not_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gets the lock of a journal that was removed just then has come too late: the file is there."""
+    path = tmp_path / "f"
+    lock = fcntl.flock
+
+    def lock_late(number: int, how: int) -> None:
+        (tmp_path / "f.parts").unlink()
+        lock(number, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+
+    with pytest.raises(Taken), PartedFile(path, 10, 4):
+        pass
+    assert not path.exists()
+
+
+def test_a_late_thread_writes_nowhere(tmp_path: Path) -> None:
+    """When the file is closed its number may be another file's: what still comes is refused."""
+    with PartedFile(tmp_path / "f", 10, 4) as file:
+        pass
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    try:
+        with pytest.raises(Closed):
+            file.write(Part(0, 3), part_of(Part(0, 3)))
+    finally:
+        os.close(other)
+    assert (tmp_path / "other").read_bytes() == b""

@@ -51,9 +51,10 @@ class Fetch:
         try:
             await self.source.fetch(self._models)
             self.delivered = True
-            log.info("fetched from %s: %s", self.source.name, self.source.progress.snapshot())
         finally:
             report.cancel()
+            self.source.progress.end()
+        log.info("fetched from %s: %s", self.source.name, self.source.progress.snapshot())
 
     async def _report(self) -> None:
         while True:

@@ -62,7 +62,7 @@ class AgentCollector(Collector):
         if self._supervisor.source is None:
             return
         now = self._supervisor.source.progress.snapshot()
-        text = "Bytes of models that are in place and checked."
+        text = "Bytes of models that have come, those of before included; all of them once they are checked."
         yield GaugeMetricFamily("probe_agent_fetch_done_bytes", text, value=now.done_bytes)
         text = "Bytes of models that the source is to deliver."
         yield GaugeMetricFamily("probe_agent_fetch_size_bytes", text, value=now.total_bytes)

@@ -20,8 +20,8 @@ from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from ops.models.errors import PushError
-from ops.models.parallel import in_parallel
 from ops.models.pieces import crc32c_of, read_piece
+from probe_agent.models.parallel import in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +106,7 @@ class Upload:
             part = _part_name(f"{self._prefix}{ASIDE}/{blob.file_name}/{start}", len(content))
             return self._put(part, content, left.get(part))
 
-        parts = in_parallel(put, range(0, blob.size_bytes, PART_BYTES), WORKERS)
+        parts = list(in_parallel(put, range(0, blob.size_bytes, PART_BYTES), WORKERS, name="upload"))
         with contextlib.suppress(NotFound, PreconditionFailed):
             while len(parts) > MAX_SOURCES:
                 parts = [self._join(parts[i : i + MAX_SOURCES]) for i in range(0, len(parts), MAX_SOURCES)]
@@ -171,7 +171,8 @@ class Upload:
             with contextlib.suppress(NotFound, PreconditionFailed):  # another push sweeps, too
                 part.delete(if_generation_match=part.generation, **_patience(ASK_TIMEOUT_SECONDS))
 
-        in_parallel(remove, self._aside(f"{blob.file_name}/").values(), WORKERS)
+        for _ in in_parallel(remove, self._aside(f"{blob.file_name}/").values(), WORKERS, name="sweep"):
+            pass
 
 
 def _part_name(start: str, size: int) -> str:

@@ -7,18 +7,20 @@ appears under its name when it is whole and has its name's SHA-256, a manifest w
 
 import errno
 import hashlib
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from probe_agent.errors import BlobDamaged, ManifestRefused, SourceError
 from probe_agent.models.blobs import check_blob, check_sha256
 from probe_agent.models.layout import BlobRef, StoreManifest, blobs_of, manifest_path, read_manifest
-from probe_agent.models.parts import JOURNAL_SUFFIX, Part, PartedFile
+from probe_agent.models.parallel import in_parallel
+from probe_agent.models.parts import JOURNAL_SUFFIX, Part, PartedFile, Taken
 from probe_agent.models.progress import Progress
 from probe_agent.models.stoppable import Stop, in_thread
 
@@ -33,8 +35,13 @@ PART_BYTES = 8 << 20
 TIMEOUT_SECONDS = (5.0, 30.0)
 # The library tries again what is worth it (429, 5xx, broken connections); past this the agent says what is wrong.
 RETRY_SECONDS = 30.0
+# A server that drips never exceeds the time-out between two pieces. Eight parts come in this time at 1.8 Mbit/s.
+SILENCE_SECONDS = 300.0
 ASIDE = ".fetching"
 MORE_ROOM = "Raise the volume's sizeLimit."
+THE_WAY = "Check the way to Cloud Storage: Direct VPC with all-traffic, Private Google Access."
+
+log = logging.getLogger(__name__)
 
 
 class GcsSource:
@@ -63,6 +70,7 @@ class GcsSource:
             blobs = blobs_of(manifests)
             self.progress.expect(sum(blob.size_bytes for blob in blobs))
             self._sweep({blob.file_name for blob in blobs})
+            self._need_room(blobs)
             for blob in blobs:
                 self._deliver(bucket, blob, stop)
             for manifest in manifests:
@@ -93,14 +101,17 @@ class GcsSource:
         place = self._folder / blob.path
         try:
             check_blob(place, blob, lambda _: stop.check())
-        except BlobDamaged:
-            place.unlink(missing_ok=True)
+        except BlobDamaged as damage:
+            if place.exists():
+                log.warning("%s, fetching it anew", damage.reason)
+                place.unlink()
         else:
             self.progress.resume(blob.size_bytes)
             return
         try:
             self._download(bucket, blob, stop)
-        except BlobDamaged:
+        except BlobDamaged as damage:
+            log.warning("%s, fetching it once more", damage.reason)
             self._download(bucket, blob, stop)
 
     def _download(self, bucket: "Bucket", blob: BlobRef, stop: Stop) -> None:
@@ -108,38 +119,43 @@ class GcsSource:
 
         Raises `BlobDamaged` for a wrong hash or length, and then remembers nothing of the parts.
         """
-        aside = self._aside(blob.file_name)
-        self._need_room(blob, aside)
-        with PartedFile(aside, blob.size_bytes, PART_BYTES) as file:
-            self.progress.resume(file.there_bytes)
-            try:
-                self._bring(bucket, blob, file, stop)
-            except BlobDamaged:
-                self.progress.advance(-file.there_bytes)
-                file.forget()
-                raise
-            file.publish(self._folder / blob.path)
+        try:
+            with PartedFile(self._aside(blob.file_name), blob.size_bytes, PART_BYTES) as file:
+                resumed = file.there_bytes
+                self.progress.resume(resumed)
+                try:
+                    self._bring(bucket, blob, file, stop)
+                except BlobDamaged:
+                    self.progress.advance(resumed - file.forget())
+                    self.progress.resume(-resumed)
+                    raise
+                file.publish(self._folder / blob.path)
+        except Taken:
+            reason = f"{self._folder}: another process is fetching {blob.file_name} into the same volume"
+            raise SourceError(reason, action="Nothing: it is tried again. Better give each agent its volume.") from None
 
     def _bring(self, bucket: "Bucket", blob: BlobRef, file: PartedFile, stop: Stop) -> None:
         def bring(part: Part) -> None:
             stop.check()
-            content = self._part(bucket, blob, part)
-            stop.check()  # whoever gave up may have begun anew
-            file.write(part, content)
+            file.write(part, self._part(bucket, blob, part))
             self.progress.advance(part.size_bytes)
 
-        found = hashlib.sha256()
-        with ThreadPoolExecutor(WORKERS, "download") as pool:
-            coming = {part: pool.submit(bring, part) for part in file.missing}
-            try:
-                for part in file.parts:
-                    if part in coming:
-                        coming[part].result()
-                    stop.check()
-                    file.hash_into(found, part)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)  # of parts that have not begun; the rest is waited for
+        found, missing = hashlib.sha256(), file.missing
+        awaited = set(missing)
+        with closing(in_parallel(bring, missing, WORKERS, name="download", silence_seconds=SILENCE_SECONDS)) as coming:
+            for part in file.parts:
+                if part in awaited:
+                    self._await(coming)
+                stop.check()
+                file.hash_into(found, part)
         check_sha256(found.hexdigest(), blob)
+
+    def _await(self, coming: Iterator[None]) -> None:
+        try:
+            next(coming)
+        except TimeoutError:
+            reason = f"{self._url}: no part of {PART_BYTES >> 20} MiB came within {SILENCE_SECONDS:g} s"
+            raise SourceError(reason, action=THE_WAY) from None
 
     def _part(self, bucket: "Bucket", blob: BlobRef, part: Part) -> bytes:
         from google.api_core.exceptions import RequestRangeNotSatisfiable  # noqa: PLC0415 — as above
@@ -162,14 +178,18 @@ class GcsSource:
             if path.name.removesuffix(JOURNAL_SUFFIX) not in wanted:
                 path.unlink()
 
-    def _need_room(self, blob: BlobRef, aside: Path) -> None:
+    def _need_room(self, blobs: tuple[BlobRef, ...]) -> None:
         """Say at once that the volume is too small, and not when most of the model has come."""
-        there = aside.stat().st_blocks * 512 if aside.exists() else 0  # blocks: parts to come are holes in the file
-        size = blob.size_bytes - there
+        size = sum(max(0, blob.size_bytes - self._there(blob)) for blob in blobs)
         usage = shutil.disk_usage(self._folder)
         if usage.total and usage.free < size:  # a volume without a bound has no total
             reason = f"the volume is too small: {usage.free / 1e6:,.0f} MB free, {size / 1e6:,.0f} MB are to come"
             raise SourceError(f"{self._folder}: {reason}", action=MORE_ROOM)
+
+    def _there(self, blob: BlobRef) -> int:
+        """Return how many bytes of the volume a blob has taken already; parts to come are holes in its file."""
+        places = (self._folder / blob.path, self._aside(blob.file_name))
+        return sum(place.stat().st_blocks * 512 for place in places if place.exists())
 
     def _aside(self, name: str) -> Path:
         path = self._folder / ASIDE / name
@@ -204,19 +224,25 @@ def _translated(url: str, folder: Path) -> Iterator[None]:
         yield
     except exceptions.NotFound as error:
         action = "Check PROBE_AGENT_MODEL_BUCKET; `ops models push` puts a model there, manifest and blobs."
-        raise SourceError(f"{url}: no such bucket or object: {error.message}", action=action) from error
+        raise SourceError(f"{url}: no such bucket or object: {_object(error)}", action=action) from error
     except (exceptions.GoogleAPIError, TransportError, RequestException) as error:
         if isinstance(error, exceptions.Forbidden | exceptions.Unauthorized):
             raise _no_permission(url, error) from error
-        action = "Check the way to Cloud Storage: Direct VPC with all-traffic, Private Google Access."
-        raise SourceError(f"{url}: the download broke off: {error}", action=action) from error
+        raise SourceError(f"{url}: the download broke off: {error}", action=THE_WAY) from error
     except GoogleAuthError as error:
-        raise _no_permission(url, error) from error
+        action = "Run as a service account, or: gcloud auth application-default login."
+        raise SourceError(f"{url}: no usable credentials: {error}", action=action) from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         action = MORE_ROOM if full else "Check the volume's mount: the agent must write there."
         reason = "the volume is full" if full else str(error.strerror)
         raise SourceError(f"{folder}: {reason}", action=action) from error
+
+
+def _object(error: Any) -> str:
+    """Return the name of what is not there; the library's own text is a page of it."""
+    asked = error.response.url if error.response is not None else ""
+    return unquote(urlsplit(asked).path.partition("/o/")[2]) or str(error.message)
 
 
 def _no_permission(url: str, error: Exception) -> SourceError:

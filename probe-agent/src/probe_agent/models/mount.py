@@ -3,16 +3,19 @@
 Reading every byte once to check it also brings the files near: the load that follows finds them in memory.
 """
 
+import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from probe_agent.errors import BlobDamaged, ManifestRefused, SourceError
 from probe_agent.models.blobs import check_blob
 from probe_agent.models.layout import BlobRef, StoreManifest, blobs_of, manifest_path, read_manifest
+from probe_agent.models.parallel import in_parallel
 from probe_agent.models.progress import Progress
 from probe_agent.models.stoppable import Stop, in_thread
+
+log = logging.getLogger(__name__)
 
 # A model is one large file and a few tiny ones: more threads would only wait for the same disk.
 READERS = 4
@@ -44,13 +47,11 @@ class MountSource:
         manifests = [self._manifest(model) for model in models]
         blobs = blobs_of(manifests)
         self.progress.expect(sum(blob.size_bytes for blob in blobs))
-        with ThreadPoolExecutor(READERS, "check-blob") as pool:
-            checks = [pool.submit(self._check_one, blob, stop) for blob in blobs]
-            try:
-                for check in checks:
-                    check.result()
-            finally:
-                stop.set()  # the first fault is enough: the other readers end
+        try:
+            for _ in in_parallel(lambda blob: self._check_one(blob, stop), blobs, READERS, name="check-blob"):
+                pass
+        finally:
+            stop.set()  # the first fault is enough: the other readers end
         self.digests = {manifest.model: manifest.digest for manifest in manifests}
 
     def _manifest(self, model: str) -> StoreManifest:
@@ -74,6 +75,7 @@ class MountSource:
         path = self._folder / blob.path
         try:
             check_blob(path, blob, advanced)
-        except BlobDamaged:
+        except BlobDamaged as damage:
+            log.warning("%s, reading it once more", damage.reason)
             self.progress.advance(-read)
             check_blob(path, blob, advanced)  # once more: a network volume may have had a bad moment

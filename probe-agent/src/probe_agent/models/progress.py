@@ -5,12 +5,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+# Before that a rate is an accident: the first part is counted whole, and the first connection was just made.
+SETTLED_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class ProgressSnapshot:
     """One instant of a fetch. `done_bytes` of `total_bytes` are there, `resumed_bytes` of them from before.
 
-    `bytes_per_second` and `seconds_left` are None while nothing has come that they could be told from.
+    `bytes_per_second` is the mean since the beginning, None while nothing has come; at the end it stays as it was.
+    `seconds_left` is None while it cannot be told (in the first second, or when nothing comes), and at the end.
     """
 
     total_bytes: int
@@ -20,10 +24,20 @@ class ProgressSnapshot:
     seconds_left: float | None
 
     def __str__(self) -> str:
-        share = f" ({self.done_bytes / self.total_bytes:.0%})" if self.total_bytes else ""
-        rate = f", {self.bytes_per_second / 1e6:.0f} MB/s" if self.bytes_per_second else ""
-        left = f", {self.seconds_left:.0f} s left" if self.seconds_left is not None else ""
-        return f"{self.done_bytes / 1e6:,.0f} of {self.total_bytes / 1e6:,.0f} MB{share}{rate}{left}"
+        if not self.total_bytes:
+            return "how much there is to fetch is not known yet"
+        parts = [f"{self.done_bytes / 1e6:,.0f} of {self.total_bytes / 1e6:,.0f} MB ({self._share:.0%})"]
+        if self.resumed_bytes:
+            parts.append(f"{self.resumed_bytes / 1e6:,.0f} MB of it were there")
+        if self.bytes_per_second:
+            parts.append(f"{self.bytes_per_second / 1e6:.0f} MB/s")
+        if self.seconds_left is not None:
+            parts.append(f"{self.seconds_left:.0f} s left")
+        return ", ".join(parts)
+
+    @property
+    def _share(self) -> float:
+        return self.done_bytes / self.total_bytes
 
 
 class Progress:
@@ -33,6 +47,7 @@ class Progress:
         self._clock = clock
         self._lock = threading.Lock()
         self._since: float | None = None
+        self._until: float | None = None
         self._total = self._done = self._resumed = 0
 
     def expect(self, size: int) -> None:
@@ -53,17 +68,24 @@ class Progress:
         with self._lock:
             self._done += size
 
+    def end(self) -> None:
+        """Stop the clock: the fetch is over, well or not."""
+        with self._lock:
+            self._until = self._clock()
+
     def reset(self) -> None:
         """Begin again: another try counts anew."""
         with self._lock:
-            self._since = None
+            self._since = self._until = None
             self._total = self._done = self._resumed = 0
 
     def snapshot(self) -> ProgressSnapshot:
         """Return this instant's figures, which belong together."""
         with self._lock:
-            took = 0.0 if self._since is None else self._clock() - self._since
+            now = self._clock() if self._until is None else self._until
+            took = 0.0 if self._since is None else now - self._since
             came = self._done - self._resumed
             rate = came / took if took > 0 and came > 0 else None
-            left = (self._total - self._done) / rate if rate else None
+            settled = self._until is None and took >= SETTLED_SECONDS
+            left = (self._total - self._done) / rate if rate and settled else None
             return ProgressSnapshot(self._total, self._done, self._resumed, rate, left)

@@ -1,6 +1,7 @@
-"""Work in a thread that ends soon after nobody waits for it any more."""
+"""Work in a thread that ends soon after nobody waits for it any more, and never later than the process."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -26,9 +27,34 @@ class Stop:
 
 
 async def in_thread(work: Callable[[Stop], None]) -> None:
-    """Run `work` in a thread, and return or raise with it; cancelled, return at once and tell it to end."""
+    """Run `work` in a thread, and return or raise with it; cancelled, return at once and tell it to end.
+
+    The thread is a daemon: asyncio's own are joined when the loop ends, and with them a read that hangs.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
     stop = Stop()
+
+    def settle(error: Exception | None) -> None:
+        if ended.cancelled():
+            return
+        if error is None:
+            ended.set_result(None)
+        else:
+            ended.set_exception(error)
+
+    def run() -> None:
+        try:
+            work(stop)
+        except Exception as error:  # noqa: BLE001 — it is raised where the work is waited for
+            outcome: Exception | None = error
+        else:
+            outcome = None
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+            loop.call_soon_threadsafe(settle, outcome)
+
+    threading.Thread(target=run, name="model-source", daemon=True).start()
     try:
-        await asyncio.to_thread(work, stop)
+        await ended
     finally:
         stop.set()
