@@ -263,14 +263,29 @@ def test_a_manifest_that_is_none_is_told(
 
 
 def test_stores_are_looked_through_in_order(tmp_path: Path) -> None:
-    """The operator's own store comes first, then what `ops up` has made."""
-    environ = {"OLLAMA_MODELS": str(tmp_path / "own"), "XDG_CACHE_HOME": str(tmp_path)}
+    """The default store comes first, then what `ops up` has made."""
+    environ = {"XDG_CACHE_HOME": str(tmp_path)}
     prepared = tmp_path / "probe-agent" / "ollama-smollm2-1.0-8192"
     write_store(prepared, "smollm2")
     (prepared.parent / f"{prepared.name}.lock").touch()
 
-    assert local.stores(environ) == [tmp_path / "own", prepared]
+    assert local.stores(environ) == [Path.home() / ".ollama" / "models", prepared]
     assert local.find("smollm2", local.stores(environ)).store == prepared
+
+
+def test_the_store_that_is_named_is_the_only_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With OLLAMA_MODELS nothing else is sent in its model's place, and one that is no folder is told as such."""
+    write_store(tmp_path / "probe-agent" / "ollama-smollm2-1.0-8192", "smollm2")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "own"))
+
+    assert main(["models", "push", "smollm2", URL]) == 2
+    assert f"no store at {tmp_path / 'own'}" in capfd.readouterr().err
+    (tmp_path / "own").mkdir()
+    assert main(["models", "push", "smollm2", URL]) == 2
+    assert "models there: none" in capfd.readouterr().err
 
 
 def test_another_push_that_is_quicker_does_no_harm(

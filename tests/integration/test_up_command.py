@@ -20,6 +20,7 @@ import httpx
 import pytest
 from tests.integration.up_service import command, document, is_alive, probe, write
 from tests.servers import NO_TLS, free_port, wait_until
+from tests.stores import damage, weights_of, write_store
 
 from ops.__main__ import main
 
@@ -247,6 +248,17 @@ def test_once_is_bounded(tmp_path: Path, started: list[Command]) -> None:
     started.append(up := Command(str(file), "--port=0", "--free-ports", "--once", "--timeout=0.9", *late))
     assert up.end() == 1
     assert "not done within 0.9 s (--timeout); the agent said LOADING: the model is being loaded" in up.output
+
+
+def test_once_does_not_wait_for_what_has_failed(tmp_path: Path, started: list[Command]) -> None:
+    """An agent that is FAILED ends a run of --once at once, with its reason and what to do, not the probe's budget."""
+    damage(weights_of(tmp_path, write_store(tmp_path)), "flipped")
+    file = str(SERVICE.parent / "deploy" / "service.mount.yaml")
+    options = ["--once", "--standin", "--port=0", "--free-ports", "--model=m", f"--volume=models={tmp_path}"]
+    started.append(up := Command(file, *options))
+    assert up.end() == 1, up.output
+    assert "the agent is FAILED: source mount: blob sha256-" in up.output
+    assert "deploy anew" in up.output
 
 
 def test_unknown_image_is_explained(tmp_path: Path, started: list[Command]) -> None:

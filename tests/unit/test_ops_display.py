@@ -45,7 +45,7 @@ def line(monkeypatch: pytest.MonkeyPatch, *, ready: bool = True, age: float = 0.
     steps = Checklist(local=cast("LocalRun", run))
     steps.event(Event(Kind.GATE_OPEN, "", 1000.0))
     phases = (Phase("ready", 1.0, 1.0),)
-    steps.status(AgentStatus("READY", "", phases, None, None, None, 999.0, 1000.0, 1000.0, {}))
+    steps.status(AgentStatus("READY", "", "", phases, None, None, None, 999.0, 1000.0, 1000.0, {}))
     console = Console(file=(shown := StringIO()), width=200)
     console.print(steps)
     return shown.getvalue()

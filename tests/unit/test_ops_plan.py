@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.stores import write_store
 
 from ops.images import base_name
 from ops.up import environment, model_choice, model_store, ports, runtime, volumes
@@ -104,6 +105,27 @@ def test_operators_folder_stands_for_any_volume(service: Service, tmp_path: Path
     assert made.model == "gemma3:4b-it-qat"
     assert told(made, "volume models") == ["--volume"] * 2
     assert [folder.is_new for folder in plan(service, volumes={"runtime": tmp_path}).folders] == [False]
+
+
+def test_a_volume_without_the_model_is_told(tmp_path: Path) -> None:
+    """Another model from elsewhere would not be the service: what lies on the operator's volume is named instead."""
+    write_store(tmp_path, "other:1")
+    given: dict[str, Any] = {"volumes": {"models": tmp_path}, "standin": True, "process": {"probe-agent": "true"}}
+    with pytest.raises(LaunchError, match=r"volume models: no model gemma3:4b-it-qat in the store .*; there: other:1;"):
+        plan(read_service(ON_BUCKET), None, **given)
+    made = plan(read_service(ON_BUCKET), None, model="other:1", **given)
+    assert made.environments["ollama"]["OLLAMA_MODELS"] == str(tmp_path)
+    assert made.environments["probe-agent"]["PROBE_AGENT_MODEL"] == "other:1@8192"
+
+
+@pytest.mark.parametrize("kind", ["gcs", "pull"])
+def test_a_store_that_a_source_fills_stays_where_it_is(kind: str) -> None:
+    """What the agent downloads, or Ollama pulls, must be what Ollama serves: no other store comes between."""
+    made = plan(read_service(ON_BUCKET.with_name(f"service.{kind}.yaml")), standin=True, process={})
+    store = made.environments["ollama"]["OLLAMA_MODELS"]
+    assert store == str(made.folders[0].path) == made.environments["probe-agent"]["PROBE_AGENT_MODEL_STORE"]
+    assert "OLLAMA_STANDIN_MODELS" not in made.environments["ollama"]
+    assert made.model == "gemma3:4b-it-qat"
 
 
 def test_volume_that_cannot_be_had_is_explained() -> None:

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--store",
         type=Path,
         metavar="DIR",
-        help="the local store (OLLAMA_MODELS, else ~/.ollama/models, else ops up's)",
+        help="the local store (OLLAMA_MODELS; without it ~/.ollama/models, then ops up's)",
     )
 
 

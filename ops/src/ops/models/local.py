@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ops.models.errors import ModelUnknown, PushError
-from ops.up.model_store import BUNDLED_MODEL, cache_directory, has_model, user_store
+from ops.up.model_store import BUNDLED_MODEL, cache_directory, has_model, model_names, user_store
 from probe_agent.errors import ManifestRefused
-from probe_agent.models.layout import StoreManifest, manifest_path, model_name, read_manifest
+from probe_agent.models.layout import StoreManifest, manifest_path, read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from probe_agent.models.layout import BlobRef
@@ -31,7 +31,9 @@ class LocalModel:
 
 
 def stores(environ: Mapping[str, str]) -> list[Path]:
-    """Return where models are looked for, in this order: the operator's own store, then those that `ops up` made."""
+    """Return where to look for models: OLLAMA_MODELS alone, else the default store, then those that `ops up` made."""
+    if environ.get("OLLAMA_MODELS"):
+        return [user_store(environ)]
     prepared = cache_directory(environ).glob(f"ollama-{BUNDLED_MODEL}-*/")
     return [user_store(environ), *sorted(path for path in prepared if path.is_dir())]
 
@@ -45,6 +47,8 @@ def find(model: str, places: Sequence[Path]) -> LocalModel:
 
     """
     for store in places:
+        if not store.is_dir() and len(places) == 1:
+            raise ModelUnknown(f"no store at {store}; name another with --store DIR, or by OLLAMA_MODELS")
         if has_model(store, model):
             path = store / manifest_path(model)
             try:
@@ -52,11 +56,5 @@ def find(model: str, places: Sequence[Path]) -> LocalModel:
             except ManifestRefused as error:
                 raise PushError(f"{path}: {error}; pull it again: ollama pull {model}") from error
     where = ", ".join(map(str, places))
-    there = ", ".join(sorted({name for store in places for name in names(store)})) or "none"
+    there = ", ".join(sorted({name for store in places for name in model_names(store)})) or "none"
     raise ModelUnknown(f"no model {model} in {where}; models there: {there}; another store is named with --store DIR")
-
-
-def names(store: Path) -> Iterable[str]:
-    """Yield the models of a store as people write them: registry.ollama.ai/library/gemma3/4b is gemma3:4b."""
-    for path in store.glob("manifests/*/*/*/*"):
-        yield model_name(path.relative_to(store).as_posix())

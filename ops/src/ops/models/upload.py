@@ -50,6 +50,8 @@ SEND_TIMEOUT_SECONDS = (300.0, 60.0)
 COMPOSE_TIMEOUT_SECONDS = (5.0, 120.0)
 # The library tries again what is worth it (429, 5xx, broken connections); past this the operator is told.
 RETRY_SECONDS = 120.0
+# For the first word with the bucket, before anything was sent: nobody should sit before a wrong address for minutes.
+FIRST_RETRY_SECONDS = 15.0
 CONTENT_TYPE = "application/octet-stream"
 
 
@@ -77,7 +79,8 @@ class Upload:
         """
         manifest = local.manifest
         self._progress.expect(manifest.size_bytes + len(manifest.content))
-        left = self._aside()  # also the first word with the bucket: one that is missing or closed is told by it
+        # Also the first word with the bucket: one that is missing or closed is told by it.
+        left = self._aside(retry_seconds=FIRST_RETRY_SECONDS)
         for blob in local.blobs:
             self._deliver(local.store / blob.path, blob, crc32c[blob.sha256], left)
         name = self._prefix + manifest.path
@@ -159,9 +162,10 @@ class Upload:
     def _look(self, name: str) -> Blob | None:
         return self._bucket.get_blob(name, **_patience(ASK_TIMEOUT_SECONDS))
 
-    def _aside(self, folder: str = "") -> dict[str, Blob]:
+    def _aside(self, folder: str = "", retry_seconds: float | None = None) -> dict[str, Blob]:
         prefix = f"{self._prefix}{ASIDE}/{folder}"
-        found = self._client.list_blobs(self._bucket, prefix=prefix, **_patience(ASK_TIMEOUT_SECONDS))
+        patience = _patience(ASK_TIMEOUT_SECONDS, retry_seconds)
+        found = self._client.list_blobs(self._bucket, prefix=prefix, **patience)
         return {blob.name: blob for blob in found}
 
     def _sweep(self, blob: BlobRef) -> None:
@@ -187,5 +191,5 @@ def _hindered(name: str) -> PushError:
     return PushError(f"{name}: another push is writing it, or its file changed meanwhile; run the same command again")
 
 
-def _patience(timeout: tuple[float, float]) -> dict[str, Any]:
-    return {"timeout": timeout, "retry": DEFAULT_RETRY.with_timeout(RETRY_SECONDS)}
+def _patience(timeout: tuple[float, float], retry_seconds: float | None = None) -> dict[str, Any]:
+    return {"timeout": timeout, "retry": DEFAULT_RETRY.with_timeout(retry_seconds or RETRY_SECONDS)}

@@ -36,6 +36,7 @@ class AgentStatus:
 
     state: str
     reason: str
+    action: str
     phases: tuple[Phase, ...]
     gap_seconds: float | None
     load_bytes_per_second: float | None
@@ -65,6 +66,7 @@ def parse(body: dict[str, Any], before: AgentStatus | None = None) -> AgentStatu
     return AgentStatus(
         state=body["state"],
         reason=body.get("reason", ""),
+        action=body.get("action", ""),
         phases=phases,
         gap_seconds=waterfall.get("gap_seconds"),
         load_bytes_per_second=waterfall.get("load_bytes_per_second"),
@@ -84,6 +86,7 @@ class AgentWatch:
         self._client = httpx.AsyncClient(base_url=url, trust_env=False, timeout=TIMEOUT_SECONDS)
         self._changed = changed
         self._was_ready = asyncio.Event()
+        self._has_failed = asyncio.Event()
 
     async def run(self) -> None:
         """Poll until cancelled; an agent that does not answer is asked again."""
@@ -100,6 +103,12 @@ class AgentWatch:
         assert self.latest is not None, "an event follows a status"  # noqa: S101 — for the type checker
         return self.latest
 
+    async def wait_failed(self) -> AgentStatus:
+        """Return the status once the agent is FAILED, which is for good."""
+        await self._has_failed.wait()
+        assert self.latest is not None, "an event follows a status"  # noqa: S101 — for the type checker
+        return self.latest
+
     async def refresh(self) -> None:
         """Ask once, now; an agent that does not answer changes nothing."""
         try:
@@ -110,3 +119,5 @@ class AgentWatch:
         self._changed(self.latest)
         if self.latest.ready_at is not None:
             self._was_ready.set()
+        if self.latest.state == "FAILED":
+            self._has_failed.set()

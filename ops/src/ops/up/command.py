@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from ops.up.agent_status import AgentWatch
     from ops.up.local_run import LocalRun
     from ops.up.options import Options
     from ops.up.plan import Plan
@@ -71,6 +72,11 @@ def _interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+async def _raise_when_failed(agent: AgentWatch) -> None:
+    status = await agent.wait_failed()
+    raise InstanceError(f"the agent is FAILED: {status.reason}. {status.action}")
+
+
 class _Run:
     """One run under signals: the first stops it in order, a second Ctrl-C kills it."""
 
@@ -114,7 +120,7 @@ class _Run:
             async with asyncio.timeout(seconds), running(self._plan, self._options, self._screen) as local:
                 self._local = local
                 self._screen.watch(local)
-                await (self._once(local) if self._options.once else self._until_stopped(local))
+                await (self._once_or_failed(local) if self._options.once else self._until_stopped(local))
         except TimeoutError:
             raise InstanceError(f"not done within {seconds:g} s (--timeout); {self._state()}") from None
 
@@ -127,6 +133,14 @@ class _Run:
             status = await local.agent.wait_ready()
             self._screen.summary(status, report.admission(local))
         await asyncio.Event().wait()
+
+    async def _once_or_failed(self, local: LocalRun) -> None:
+        """Do not wait for the platform to give up on an agent that has: what it found no other try mends."""
+        async with asyncio.TaskGroup() as group:
+            doom = group.create_task(_raise_when_failed(local.agent)) if local.agent else None
+            await self._once(local)
+            if doom:
+                doom.cancel()
 
     async def _once(self, local: LocalRun) -> None:
         """Chat both ways, the first time at once, so that the gate must hold it; then show what the start was like."""

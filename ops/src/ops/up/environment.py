@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 AGENT_PORT = "9090"
 """The agent's default port, where its environment names none."""
+AGENT_STORE = "/models"
+"""The agent's default for the store that it checks."""
 OLLAMA_HOST = "0.0.0.0:11434"
 OLLAMA_URL = "http://127.0.0.1:11434"
 """The agent's default for the server it watches."""
@@ -171,6 +173,9 @@ def _adapt_agent(adapted: Adapted, container: Container, machine: Machine) -> No
     server = port_of(container, "PROBE_AGENT_OLLAMA_URL", OLLAMA_URL)
     here = url.replace(f":{server}", f":{machine.mapped.get(server, server)}")
     adapted.set("PROBE_AGENT_OLLAMA_URL", here, "Ollama's port", default=OLLAMA_URL)
+    store = adapted.env.get("PROBE_AGENT_MODEL_STORE", AGENT_STORE)
+    if (on_volume := volumes.here(store, container.mounts, machine.folders)) != store:
+        adapted.set("PROBE_AGENT_MODEL_STORE", on_volume, "lies on a volume", default=AGENT_STORE)
     if not machine.gpu and "PROBE_AGENT_DEVICE" in container.env:
         adapted.set("PROBE_AGENT_DEVICE", "any", "the CPU computes")
     if machine.choice and machine.choice.models != container.env.get("PROBE_AGENT_MODEL"):

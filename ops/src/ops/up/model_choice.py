@@ -12,6 +12,7 @@ from ops.up.runtime import Kind, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,28 @@ def choose(
     why = why or "not in this machine's store; a small one is bundled"
     models = f"{model_store.BUNDLED_MODEL}@{tokens}"
     return ModelChoice(models, why, _bundled(runtime, tokens, environ))
+
+
+def on_volume(
+    wanted: str, *, asked: str | None, volume: str, store: Path, is_filled: bool, num_ctx: str | None = None
+) -> ModelChoice:
+    """Choose what is served from the store on an operator's `volume`: nothing but what lies there, or will.
+
+    `is_filled`: a source brings the model while the service starts; else it must be there before.
+
+    Raises:
+        LaunchError: the model is not there.
+
+    """
+    choice = ModelChoice(_pinned(asked, num_ctx), "--model") if asked else ModelChoice(wanted)
+    absent = [name for name in choice.names if not model_store.has_model(store, name)]
+    if absent and not is_filled:
+        there = ", ".join(model_store.model_names(store)) or "none"
+        missing = f"volume {volume}: no model {', '.join(absent)} in the store {store}; there: {there}"
+        raise LaunchError(
+            f"{missing}; choose one of them with --model, or pull it there: OLLAMA_MODELS={store} ollama serve, then ollama pull"
+        )
+    return choice
 
 
 def _pinned(asked: str, num_ctx: str | None) -> str:

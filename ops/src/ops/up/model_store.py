@@ -21,7 +21,7 @@ import ollama
 from ops.smollm2 import gguf_path
 from ops.up.errors import LaunchError
 from probe_agent.errors import ManifestRefused
-from probe_agent.models.layout import manifest_path
+from probe_agent.models.layout import manifest_path, model_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,6 +47,11 @@ def has_model(store: Path, model: str) -> bool:
         return store.joinpath(manifest_path(model)).is_file()
     except ManifestRefused:  # no store has a model of such a name
         return False
+
+
+def model_names(store: Path) -> list[str]:
+    """Return the models of a store as people write them: registry.ollama.ai/library/gemma3/4b is gemma3:4b."""
+    return sorted(model_name(path.relative_to(store).as_posix()) for path in store.glob("manifests/*/*/*/*"))
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:

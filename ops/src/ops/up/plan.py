@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.up import environment, image, manifest, model_choice, ports, runtime, volumes
@@ -11,11 +12,13 @@ from ops.up.environment import Machine, Substitution
 from ops.up.errors import LaunchError
 from ops.up.options import Options, ProbeKind
 from ops.up.runtime import Kind
+from probe_agent.settings import ModelSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ops.up.manifest import Container, Probe, Service
+    from ops.up.model_choice import ModelChoice
     from ops.up.runtime import Runtime
     from ops.up.volumes import Folder
 
@@ -107,19 +110,49 @@ def _machine(
     if options.image_root and here.kind is Kind.IMAGE:
         choice = image.choice(options.image_root, wanted, asked=options.model, environ=environ)
     elif model := wanted or options.model:
-        # A store on a folder of the operator's is the one to look into; a new folder holds nothing yet.
-        given = [mount for mount in server.mounts if not folders[mount.volume.name].is_new]
-        store = server.env.get("OLLAMA_MODELS", "")
-        if (there := volumes.here(store, given, folders)) != store:
-            environ = {**environ, "OLLAMA_MODELS": there}
-        choice = model_choice.choose(model, asked=options.model, runtime=here, environ=environ, num_ctx=num_ctx)
+        choice = _on_volume(service, server, here, folders, model, options, num_ctx)
+        choice = choice or model_choice.choose(
+            model, asked=options.model, runtime=here, environ=environ, num_ctx=num_ctx
+        )
     gpu = runtime.has_gpu() and here.kind is not Kind.STANDIN
     return Machine(mapped=mapped, folders=folders, choice=choice, file_num_ctx=num_ctx, gpu=gpu)
 
 
+def _on_volume(
+    service: Service,
+    server: Container,
+    here: Runtime,
+    folders: Mapping[str, Folder],
+    model: str,
+    options: Options,
+    num_ctx: str | None,
+) -> ModelChoice | None:
+    """Choose from the store on a volume that the operator has named, or that a source fills; None: there is none."""
+    store = server.env.get("OLLAMA_MODELS", "")
+    mount = volumes.mount_of(store, server.mounts)
+    source = _agent_env(service).get("PROBE_AGENT_MODEL_SOURCE")
+    is_filled = source in (ModelSource.GCS, ModelSource.PULL)
+    if mount is None or here.kind not in (Kind.OLLAMA, Kind.STANDIN):
+        return None
+    if folders[mount.volume.name].is_new and not is_filled:  # it holds nothing, and nothing will be put there
+        return None
+    return model_choice.on_volume(
+        model,
+        asked=options.model,
+        volume=mount.volume.name,
+        store=Path(volumes.here(store, server.mounts, folders)),
+        is_filled=is_filled,
+        num_ctx=num_ctx,
+    )
+
+
+def _agent_env(service: Service) -> Mapping[str, str]:
+    return next((c.env for c in service.containers if runtime.is_agent(c)), {})
+
+
 def _file_model(service: Service, server: Container) -> tuple[str | None, str | None]:
     """Return the file's models, and its pin: the first model's, else the agent's default, else the server's."""
-    env = next((c.env for c in service.containers if runtime.is_agent(c)), {})
+    env = _agent_env(service)
     models = env.get("PROBE_AGENT_MODEL")
     pin = model_choice.ModelChoice(models).num_ctx if models else None
     return models, pin or env.get("PROBE_AGENT_NUM_CTX") or server.env.get("OLLAMA_CONTEXT_LENGTH")

@@ -110,10 +110,14 @@ def _new(volume: Volume, run: str) -> Folder:
 
 def here(value: str, mounts: Iterable[Mount], at: Mapping[str, Folder]) -> str:
     """Return a path of a container as it is on this machine; what lies on no volume stays as it is."""
-    for mount in sorted(mounts, key=lambda each: len(each.path), reverse=True):  # the inner one of two that nest
-        if value == mount.path or value.startswith(f"{mount.path}/"):
-            return f"{at[mount.volume.name].path}{value.removeprefix(mount.path)}"
-    return value
+    mount = mount_of(value, mounts)
+    return f"{at[mount.volume.name].path}{value.removeprefix(mount.path)}" if mount else value
+
+
+def mount_of(value: str, mounts: Iterable[Mount]) -> Mount | None:
+    """Return the mount that a path of a container lies on; None where it lies on none."""
+    around = [mount for mount in mounts if value == mount.path or value.startswith(f"{mount.path}/")]
+    return max(around, key=lambda each: len(each.path), default=None)  # the inner one of two that nest
 
 
 @contextlib.contextmanager
