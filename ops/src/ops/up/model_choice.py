@@ -77,9 +77,7 @@ def on_volume(
     if absent and not is_filled:
         there = ", ".join(model_store.model_names(store)) or "none"
         missing = f"volume {volume}: no model {', '.join(absent)} in the store {store}; there: {there}"
-        raise LaunchError(
-            f"{missing}; choose one of them with --model, or pull it there: OLLAMA_MODELS={store} ollama serve, then ollama pull"
-        )
+        raise LaunchError(f"{missing}; choose one of them with --model, or pull it by an Ollama that has this store")
     return choice
 
 
