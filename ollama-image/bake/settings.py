@@ -90,9 +90,9 @@ def _source(environ: Mapping[str, str]) -> Path | None:
     folder = Path(environ.get("IMPORT_DIR", "/import")).resolve()
     path = (folder / name).resolve()
     if not path.is_relative_to(folder):
-        raise _bad("SOURCE", name, "it leads out of ollama-image/import/")
+        raise _bad("SOURCE", name, f"it leads out of {folder}")
     if not path.exists():
-        raise _bad("SOURCE", name, "no such file or folder in ollama-image/import/")
+        raise _bad("SOURCE", name, f"no such file or folder in {folder} (in the build: ollama-image/import/)")
     return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from io import StringIO
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +15,7 @@ from rich.text import Text
 from tests.servers import LoopbackServer
 
 from ops.up import once, printer, waterfall
-from ops.up.agent_status import AgentStatus, Phase
+from ops.up.agent_status import AgentStatus, parse
 from ops.up.checklist import Checklist
 from ops.up.errors import ChatError
 from ops.up.front import IngressFront
@@ -44,11 +45,47 @@ def line(monkeypatch: pytest.MonkeyPatch, *, ready: bool = True, age: float = 0.
     run.gate.ready = ready
     steps = Checklist(local=cast("LocalRun", run))
     steps.event(Event(Kind.GATE_OPEN, "", 1000.0))
-    phases = (Phase("ready", 1.0, 1.0),)
-    steps.status(AgentStatus("READY", "", "", phases, None, None, None, 999.0, 1000.0, 1000.0, {}))
-    console = Console(file=(shown := StringIO()), width=200)
-    console.print(steps)
+    steps.status(replace(status("READY", phase="ready"), received_at=1000.0))
+    return drawn(steps)
+
+
+def status(state: str, *, phase: str = "api_answers", **body: Any) -> AgentStatus:
+    """Return what the agent says in a state, a phase being the last that it has reached."""
+    fall = {"phases": [{"phase": phase, "at_seconds": 1.0, "seconds": 1.0}]}
+    said = {"state": state, "since": "2026-11-25T00:00:00Z", "agent": {"uptime_seconds": 1}, "waterfall": fall, **body}
+    return parse(said)
+
+
+def drawn(steps: Checklist) -> str:
+    """Return the checklist as it is seen."""
+    Console(file=(shown := StringIO()), width=200).print(steps)
     return shown.getvalue()
+
+
+def test_a_fetch_is_shown_with_its_bytes() -> None:
+    """While the model is on its way the step says how far it is."""
+    steps = Checklist()
+    source = {"source": "gcs", "done_bytes": 101_000_000, "total_bytes": 4_000_000_000}
+    steps.status(status("FETCHING", reason="waiting for source gcs", source=source))
+
+    assert "model fetched" in drawn(steps)
+    assert "FETCHING: waiting for source gcs (101 of 4,000 MB)" in drawn(steps)
+
+
+def test_a_model_in_the_image_is_not_waited_for() -> None:
+    """Without a source there is no step for it."""
+    steps = Checklist()
+    steps.status(status("LOADING", reason="loading m", source=None, models=[{"size_bytes": 98_000_000}]))
+
+    assert "model fetched" not in drawn(steps)
+    assert "LOADING: loading m (98 MB)" in drawn(steps)
+
+
+def test_the_summary_tells_of_the_restored_prompt_cache() -> None:
+    """Who baked a cache into the image sees whether it was used."""
+    restored = status("READY", phase="ready", prompt_cache={"restored_slots": 4})
+
+    assert waterfall.summary(restored, closed=True) == "prompt cache restored to 4 slots"
 
 
 def test_line_says_ready(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,9 @@ class AgentStatus:
     gap_seconds: float | None
     load_bytes_per_second: float | None
     size_bytes: int | None
+    fetched_bytes: tuple[int, int] | None
+    """How many have come, and are to come; None where the model is in the image."""
+    restored_slots: int
     started_at: float
     ready_at: float | None
     received_at: float
@@ -59,6 +62,7 @@ def parse(body: dict[str, Any], before: AgentStatus | None = None) -> AgentStatu
         Phase(phase["phase"], float(phase["at_seconds"]), float(phase["seconds"]))
         for phase in waterfall.get("phases", [])
     )
+    source = body.get("source")
     now = time.time()
     ready_at = before.ready_at if before else None
     if ready_at is None and body["state"] == "READY":
@@ -71,6 +75,8 @@ def parse(body: dict[str, Any], before: AgentStatus | None = None) -> AgentStatu
         gap_seconds=waterfall.get("gap_seconds"),
         load_bytes_per_second=waterfall.get("load_bytes_per_second"),
         size_bytes=sum(model.get("size_bytes") or 0 for model in body.get("models", [])) or None,
+        fetched_bytes=(source["done_bytes"], source["total_bytes"]) if source else None,
+        restored_slots=(body.get("prompt_cache") or {}).get("restored_slots", 0),
         started_at=before.started_at if before else now - float(body["agent"]["uptime_seconds"]),
         ready_at=ready_at,
         received_at=now,

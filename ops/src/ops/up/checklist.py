@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STARTED, OPEN = "container started", "gate open"
 STEPS = (STARTED, *LABELS.values(), OPEN)
+FETCHED = LABELS["model_fetched"]
 SILENT_SECONDS = 3.0
 """A status older than this is told as such: three looks of a watched agent went without an answer."""
 
@@ -71,7 +72,7 @@ class Checklist:
         grid.add_column(justify="right")
         grid.add_column(overflow="ellipsis", no_wrap=True)
         going_on = True
-        for step in STEPS:
+        for step in self._steps():
             if step in reached:
                 grid.add_row(Text("✔", "green"), step, f"{reached[step] - self.started_at:.3f} s", "")
             elif going_on:
@@ -81,6 +82,11 @@ class Checklist:
                 grid.add_row(Text("·", "dim"), Text(step, "dim"), "", "")
         return Group(Text(""), grid, self._requests())
 
+    def _steps(self) -> list[str]:
+        """Leave out the fetch where the model is in the image: nothing is waited for."""
+        has_source = self._latest is not None and self._latest.fetched_bytes is not None
+        return [step for step in STEPS if step != FETCHED or has_source]
+
     def _elapsed(self) -> Text:
         since = max(self._reached.values(), default=None)
         return Text("" if since is None else f"{time.time() - since:.1f} s", "dim")
@@ -88,9 +94,7 @@ class Checklist:
     def _detail(self) -> str:
         if self._latest is None:
             return ""
-        size = self._latest.size_bytes
-        loaded = f" ({size / 1e6:.0f} MB)" if size else ""
-        return f"{self._latest.state}: {self._latest.reason}{loaded}{self._silence()}"
+        return f"{self._latest.state}: {self._latest.reason}{_bytes(self._latest)}{self._silence()}"
 
     def _silence(self) -> str:
         seconds = time.time() - self._latest.received_at if self._latest else 0.0
@@ -114,3 +118,11 @@ class Checklist:
         in_flight = f"{front.in_flight}/{front.concurrency} in flight{waiting}"
         so_far = f"{front.asked} request{'' if front.asked == 1 else 's'} so far"
         return Text(f"{self.local.url} · {in_flight} · {so_far}", "dim")
+
+
+def _bytes(status: AgentStatus) -> str:
+    """Say how far the fetch is, or how much is being loaded."""
+    if status.state == "FETCHING" and status.fetched_bytes:
+        done, total = status.fetched_bytes
+        return f" ({done / 1e6:,.0f} of {total / 1e6:,.0f} MB)"
+    return f" ({status.size_bytes / 1e6:.0f} MB)" if status.size_bytes else ""

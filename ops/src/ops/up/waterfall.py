@@ -54,6 +54,8 @@ def summary(status: AgentStatus, *, closed: bool) -> str:
         parts.append(f"{gap}: {status.gap_seconds:.3f} s between the open port and READY")
     if status.load_bytes_per_second:
         parts.append(f"load: {status.load_bytes_per_second / 1e6:.0f} MB/s")
+    if status.restored_slots:
+        parts.append(f"prompt cache restored to {status.restored_slots} slots")
     return " · ".join(parts)
 
 
