@@ -154,6 +154,22 @@ async def test_a_pull_that_is_cut_goes_on(pulling: RealOllama, registry: Registr
 
 
 @pytest.mark.anyio
+async def test_what_an_earlier_pull_left_is_checked(
+    baked: Baked, pulling: RealOllama, registry: Registry, tmp_path: Path
+) -> None:
+    """Ollama takes a blob that is there for whole; the agent, which sees the store, does not, and names it."""
+    weights = manifest_of(baked.models, "served:one").weights
+    assert weights is not None
+    left = tmp_path / "models" / weights.path
+    left.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(baked.models / weights.path, left)
+    flip_a_bit(left)
+    async with pulling_agent(pulling, registry, MODEL_STORE=str(tmp_path / "models")) as agent:
+        await agent.until("FAILED", f"source pull: blob {weights.file_name} has the content of")
+        assert not agent.supervisor.readiness.latched
+
+
+@pytest.mark.anyio
 async def test_another_model_under_the_name_is_failed(pulling: RealOllama, registry: Registry) -> None:
     """A digest that is not the expected one is told, and nothing is loaded."""
     async with pulling_agent(pulling, registry, MODEL_DIGEST="ab" * 32) as agent:
