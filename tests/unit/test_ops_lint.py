@@ -84,8 +84,28 @@ def test_placeholder_images_are_for_the_build_alone() -> None:
     assert rules(SERVICE, deploy=True) == {"image-digest"}
     digest = "@sha256:" + "0" * 64
     placeholder = changed(":latest", digest)
-    assert rules(placeholder, deploy=True) == {"image-digest"}
+    assert rules(placeholder, deploy=True) == {"placeholder"}
     assert rules(changed("REGION-docker.pkg.dev/PROJECT_ID/REPOSITORY", "host/p/r", placeholder), deploy=True) == set()
+
+
+@pytest.mark.parametrize("source", ["mount", "gcs", "pull"])
+def test_what_the_guide_fills_in_is_all_that_there_is(source: str) -> None:
+    """A service of deploy/ has placeholders until its guide's command and `ops pin` have filled them in."""
+    text = (ROOT / "deploy" / f"service.{source}.yaml").read_text(encoding="utf-8")
+    assert rules(text, deploy=True) == {"placeholder", "image-digest"}
+    filled = text.replace("PROJECT_ID", "shop-1").replace("project-id", "shop-1")
+    for image in ("docker.io/ollama/ollama:0.32.15", "REGION-docker.pkg.dev/shop-1/REPOSITORY/probe-agent:latest"):
+        filled = changed(image, f"host/r/image@sha256:{'0' * 64}", filled)
+    assert rules(filled, deploy=True) == set()
+
+
+def test_what_looks_like_a_placeholder_may_be_a_shells() -> None:
+    """A variable may be called REGION, and a script may read and set one."""
+    env = "            - name: PROBE_AGENT_MODEL\n"
+    named = changed(
+        env, f"            - name: REGION\n              value: $PROJECT_ID of REGION=x, ${{BUCKET}}\n{env}"
+    )
+    assert rules(named, deploy=True) == {"image-digest"}
 
 
 def test_quota_is_the_operators() -> None:
@@ -107,6 +127,9 @@ SHARED = """      volumes:
         - name: model
           emptyDir: {medium: Memory, sizeLimit: 7Gi}
 """
+NETWORK = """        run.googleapis.com/network-interfaces: '[{"network":"ollama","subnetwork":"ollama"}]'
+        run.googleapis.com/vpc-access-egress: all-traffic
+"""
 MOUNTS = """          volumeMounts:
             - {name: model, mountPath: /models}
 """
@@ -120,11 +143,15 @@ def test_volumes_of_both_containers_are_right() -> None:
     """A download into a volume that both containers mount has no finding; mounted elsewhere by one, it has."""
     shared = changed("            - name: PROBE_AGENT_MODEL\n", GCS, changed("          volumeMounts:\n", MOUNTS))
     shared = changed("      volumes:\n", SHARED, shared)
+    shared = changed("        autoscaling.knative.dev/minScale: '0'\n", NETWORK, shared)
     assert rules(shared) == {"memory-volume"}  # what the agent downloads is the agent's memory
     shared = changed("cpu: '1'\n              memory: 512Mi", "cpu: '2'\n              memory: 8Gi", shared)
     assert rules(shared) == set()
     at = shared.rindex("mountPath: /run/ollama")
-    assert rules(shared[:at] + "mountPath: /run/other" + shared[at + 22 :]) == {"runtime-dir"}
+    moved = shared[:at] + "mountPath: /run/other" + shared[at + 22 :]
+    assert rules(moved) == {"runtime-dir"}
+    told = "PROBE_AGENT_RUNTIME_DIR\n              value: /run/"
+    assert rules(changed(f"{told}ollama", f"{told}other", moved)) == set()  # one folder by two names
 
 
 @pytest.mark.parametrize(
