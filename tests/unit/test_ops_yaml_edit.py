@@ -30,6 +30,21 @@ def test_an_edit_changes_its_own_line_alone() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "a:\n- b: 1 # one\n  c:\n  - 2\n- 3\n",
+        "---\na:\n  # first\n  - 'b'\n  - \"c\"\n",
+        "a: # list\n- &x {b: [1, 2]}\n- *x\n",
+        "a: >-\n  folded\n  twice\nb: |\n  kept\n\nc: 0x10\n",
+        f"a: {'word ' * 400}end\n",
+    ],
+)
+def test_another_style_stays_as_it_is(text: str) -> None:
+    """Lists right below their key, a first ---, quotes, anchors, blocks and long lines come out as they were."""
+    assert dump(load(text), like=text) == text
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("a: [", "line 1: "),

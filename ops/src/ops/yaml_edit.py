@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -10,6 +11,8 @@ from ruamel.yaml.error import YAMLError
 
 LONGEST_LINE = 4096
 """Characters before a line is broken: longer than any of a service, so that none is."""
+FLUSH_LIST = re.compile(r"^( *)[^\s#-][^\n]*:(?: *#[^\n]*)?\n\1- ", re.MULTILINE)
+"""A key with its list right below it, not inside: how gcloud and kubectl export."""
 
 
 class NotYaml(ValueError):
@@ -29,10 +32,17 @@ def load(text: str) -> Any:
         raise NotYaml("is nested too deep to be a service") from error
 
 
-def dump(document: Any) -> str:
-    """Write a document of `load`, indented as this repository's files are: lists two columns inside their key."""
+def dump(document: Any, *, like: str = "") -> str:
+    """Write a document of `load`, its lists indented as in the text `like`; without one as this repository's files.
+
+    Those have lists two columns inside their key. A text that begins with --- does so again.
+    """
+    yaml = _yaml()
+    if FLUSH_LIST.search(like):
+        yaml.indent(mapping=2, sequence=2, offset=0)
+    yaml.explicit_start = like.startswith("---") or None
     stream = io.StringIO()
-    _yaml().dump(document, stream)
+    yaml.dump(document, stream)
     return stream.getvalue()
 
 
