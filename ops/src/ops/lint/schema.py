@@ -9,6 +9,7 @@ import difflib
 import importlib.util
 import json
 import re
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,8 @@ def _unknown(place: Place, name: Any, schema: dict[str, Any], definitions: dict[
 def _found(value: Any) -> str:
     if isinstance(value, dict | list) or value is None:
         return JSON_NAMES[type(value)]
+    if isinstance(value, date):
+        return f"a date ({value})"
     return f"{JSON_NAMES.get(type(value), 'a number')} ({json.dumps(value, default=str)})"
 
 
@@ -124,6 +127,8 @@ def _type_fix(error: jsonschema.ValidationError) -> str:
         return _duration_fix(error.instance)
     if error.validator_value == "string" and isinstance(error.instance, bool | int | float):
         return f"Put it into quotes: '{json.dumps(error.instance)}'."
+    if error.validator_value == "string" and isinstance(error.instance, date):
+        return f"Put it into quotes: '{error.instance}'."
     if error.validator_value == "integer" and str(error.instance).isdigit():
         return f"Leave the quotes away: {error.instance}."
     return "Write a value of that type."
