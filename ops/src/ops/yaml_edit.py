@@ -22,7 +22,8 @@ class NotYaml(ValueError):
 def load(text: str) -> Any:
     """Read one document so that `dump` can write it back: mappings and lists that know their comments.
 
-    A changed value is set as in a dict or a list. Raises `NotYaml`.
+    A changed value is set as in a dict or a list. Texts such as yes, off or 12:30, which older readers take for
+    something else, have to be set as ruamel.yaml's SingleQuotedScalarString. Raises `NotYaml`.
     """
     try:
         return _yaml().load(text)
