@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -68,6 +69,42 @@ def script(step: str) -> str:
 def test_the_weights_are_stored_once() -> None:
     """The build's cache is the image's own layers: the bake's, with the weights in it, is not exported beside them."""
     assert "mode=min" in script("build-ollama").partition("--cache-to")[2].split()[0]
+
+
+def run_tools(step: str, folder: Path, service: str) -> subprocess.CompletedProcess[str]:
+    """Run a step's script with this machine's tools, in a folder that stands in place of /workspace."""
+    for name in ("service.yaml", "cloudbuild.yaml", "deploy"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+    made = (" -m venv ", "/pip ")  # the tools are there already
+    lines = [line for line in script(step).splitlines() if not any(each in line for each in made)]
+    text = "\n".join(lines).replace("/workspace/.tools/bin", str(Path(sys.executable).parent))
+    given = {**build()["substitutions"], "_SERVICE_FILE": service}
+    images = {"OLLAMA": "host/p/r/ollama", "AGENT": "host/p/r/probe-agent"}
+    environ = {**given, **images, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = ["/bin/sh", "-c", text.replace("/workspace", str(folder))]
+    return subprocess.run(
+        command, cwd=folder, env=environ, timeout=50, check=False, text=True, capture_output=True
+    )  # seconds: four commands, each below one
+
+
+def test_what_a_deployment_lacks_is_found_before_the_build(tmp_path: Path) -> None:
+    """The lint step passes the service, and refuses one with names left to fill in, which the pin step would refuse."""
+    assert run_tools("lint", tmp_path, "service.yaml").returncode == 0
+    unfilled = run_tools("lint", tmp_path, "deploy/service.gcs.yaml")
+    assert unfilled.returncode == 1
+    assert "error [placeholder]" in unfilled.stdout
+
+
+def test_the_pin_step_changes_the_images_alone(tmp_path: Path) -> None:
+    """What is deployed is the service's file, comments too, with the digests that the builds told."""
+    for name in ("ollama", "agent"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"containerimage.digest": f"sha256:{'1' * 64}"}))
+    pinned = run_tools("pin", tmp_path, "service.yaml")
+    assert pinned.returncode == 0, pinned.stderr
+    before, after = (ROOT / "service.yaml").read_text(), (tmp_path / "deploy.yaml").read_text()
+    changed = [new.strip() for old, new in zip(before.splitlines(), after.splitlines(), strict=True) if old != new]
+    assert changed == [f"image: host/p/r/{name}@sha256:{'1' * 64}" for name in ("ollama", "probe-agent")]
 
 
 def test_the_smoke_step_runs_the_services_own_flags(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from ops.lint import command, engine, schema
-from ops.lint.engine import lint
+from ops.lint.engine import lint, lint_files
 from ops.lint.findings import RULES, Options, Problem, path_text, rule
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = sorted((ROOT / "tests" / "lint").glob("*.yaml"))
-OTHER_RULES = {"yaml", "duplicate-key", "kind", "schema", "build-wait-for", "build-substitution"}
+OTHER_RULES = {"yaml", "duplicate-key", "kind", "schema", "build-wait-for", "build-substitution", "build-agreement"}
 """Rules over the text, or over a build, which are not in the registry of rules over a service."""
 SERVICE = (ROOT / "service.yaml").read_text(encoding="utf-8")
 
@@ -47,8 +47,11 @@ def test_golden_file_has_its_findings(file: Path) -> None:
     expected = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     options = Options(deploy="--deploy" in expected["arguments"])
 
-    found = [dataclasses.asdict(finding) for finding in lint(file.read_text(encoding="utf-8"), file.name, options)]
+    names = [file.name, *expected.get("with", [])]
+    files = {name: (file.parent / name).read_text(encoding="utf-8") for name in names}
+    both = lint_files(files, options)
 
+    found = [dataclasses.asdict(finding) for finding in both if finding.file == file.name]
     assert found == [{**finding, "file": file.name} for finding in expected["findings"]]
     assert file.stem.split(".")[0] in {finding["rule"] for finding in found}
 
@@ -79,13 +82,38 @@ def test_our_own_files_have_no_findings(file: Path) -> None:
     assert lint(file.read_text(encoding="utf-8"), file.name) == []
 
 
+def test_our_own_files_agree() -> None:
+    """All of them linted together are without a finding."""
+    assert lint_files({str(file): file.read_text(encoding="utf-8") for file in OURS}) == []
+
+
 def test_placeholder_images_are_for_the_build_alone() -> None:
     """With --deploy a placeholder is a finding even with a digest; a digest of a real image is none."""
     assert rules(SERVICE, deploy=True) == {"image-digest"}
     digest = "@sha256:" + "0" * 64
     placeholder = changed(":latest", digest)
-    assert rules(placeholder, deploy=True) == {"image-digest"}
+    assert rules(placeholder, deploy=True) == {"placeholder"}
     assert rules(changed("REGION-docker.pkg.dev/PROJECT_ID/REPOSITORY", "host/p/r", placeholder), deploy=True) == set()
+
+
+@pytest.mark.parametrize("source", ["mount", "gcs", "pull"])
+def test_what_the_guide_fills_in_is_all_that_there_is(source: str) -> None:
+    """A service of deploy/ has placeholders until its guide's command and `ops pin` have filled them in."""
+    text = (ROOT / "deploy" / f"service.{source}.yaml").read_text(encoding="utf-8")
+    assert rules(text, deploy=True) == {"placeholder", "image-digest"}
+    filled = text.replace("PROJECT_ID", "shop-1").replace("project-id", "shop-1")
+    for image in ("docker.io/ollama/ollama:0.32.15", "REGION-docker.pkg.dev/shop-1/REPOSITORY/probe-agent:latest"):
+        filled = changed(image, f"host/r/image@sha256:{'0' * 64}", filled)
+    assert rules(filled, deploy=True) == set()
+
+
+def test_what_looks_like_a_placeholder_may_be_a_shells() -> None:
+    """A variable may be called REGION, and a script may read and set one."""
+    env = "            - name: PROBE_AGENT_MODEL\n"
+    named = changed(
+        env, f"            - name: REGION\n              value: $PROJECT_ID of REGION=x, ${{BUCKET}}\n{env}"
+    )
+    assert rules(named, deploy=True) == {"image-digest"}
 
 
 def test_quota_is_the_operators() -> None:
@@ -107,6 +135,9 @@ SHARED = """      volumes:
         - name: model
           emptyDir: {medium: Memory, sizeLimit: 7Gi}
 """
+NETWORK = """        run.googleapis.com/network-interfaces: '[{"network":"ollama","subnetwork":"ollama"}]'
+        run.googleapis.com/vpc-access-egress: all-traffic
+"""
 MOUNTS = """          volumeMounts:
             - {name: model, mountPath: /models}
 """
@@ -120,11 +151,18 @@ def test_volumes_of_both_containers_are_right() -> None:
     """A download into a volume that both containers mount has no finding; mounted elsewhere by one, it has."""
     shared = changed("            - name: PROBE_AGENT_MODEL\n", GCS, changed("          volumeMounts:\n", MOUNTS))
     shared = changed("      volumes:\n", SHARED, shared)
+    shared = changed("        autoscaling.knative.dev/minScale: '0'\n", NETWORK, shared)
     assert rules(shared) == {"memory-volume"}  # what the agent downloads is the agent's memory
     shared = changed("cpu: '1'\n              memory: 512Mi", "cpu: '2'\n              memory: 8Gi", shared)
     assert rules(shared) == set()
     at = shared.rindex("mountPath: /run/ollama")
-    assert rules(shared[:at] + "mountPath: /run/other" + shared[at + 22 :]) == {"runtime-dir"}
+    moved = shared[:at] + "mountPath: /run/other" + shared[at + 22 :]
+    assert rules(moved) == {"runtime-dir"}
+    told = "PROBE_AGENT_RUNTIME_DIR\n              value: /run/"
+    assert rules(changed(f"{told}ollama", f"{told}other", moved)) == set()  # one folder by two names
+
+
+NAME, MAPPED = {"build-substitution"}, {"automapSubstitutions": True}
 
 
 @pytest.mark.parametrize(
@@ -132,12 +170,22 @@ def test_volumes_of_both_containers_are_right() -> None:
     [
         ({"steps": [{"name": "x", "id": "a"}, {"name": "x", "id": "a"}]}, {"build-wait-for"}),
         ({"steps": [{"name": "x", "id": "a"}, {"name": "x", "waitFor": ["a", "-"]}]}, set()),
-        ({"steps": [{"name": "x", "script": "echo $_OWN"}]}, set()),
+        ({"steps": [{"name": "x", "script": "_OWN=1; echo $_OWN"}]}, set()),
+        ({"steps": [{"name": "x", "script": "read -r _A _OWN; echo ${_OWN}; echo ${_LATER:-none}"}]}, set()),
+        ({"steps": [{"name": "x", "script": "echo $_OWN"}]}, {"build-substitution"}),
+        ({"steps": [{"name": "x", "script": "echo $_A", "secretEnv": ["_A"]}]}, set()),
+        ({"steps": [{"name": "x", "script": "echo $_A"}, {"name": "$_A"}], "substitutions": {"_A": "b"}}, NAME),
+        ({"steps": [{"name": "x", "script": "echo $_A", "env": ["_A=$_A"]}], "substitutions": {"_A": "b"}}, set()),
+        ({"steps": [{"name": "${_A//x/y}"}], "substitutions": {"_A": "b"}}, set()),
+        ({"steps": [{"name": "x", "args": ["$$$_OWN"]}]}, NAME),
         ({"steps": [{"name": "x", "args": ["$$_OWN $PROJECT_ID"]}]}, set()),
         ({"steps": [{"name": "x"}], "substitutions": {"_A": "b"}}, {"build-substitution"}),
         ({"steps": [{"name": "$_B"}], "substitutions": {"_A": "b", "_B": "$_A"}}, set()),
         ({"steps": [{"name": "$_B"}], "options": {"substitutionOption": "ALLOW_LOOSE"}}, set()),
         ({"steps": [{"name": "x", "automapSubstitutions": True}], "substitutions": {"_A": "b"}}, set()),
+        ({"steps": [{"name": "x", "args": ["a"]}], "options": MAPPED, "substitutions": {"_A": "b"}}, NAME),
+        ({"steps": [{"name": "x", "args": ["_A"]}], "options": MAPPED, "substitutions": {"_A": "b"}}, set()),
+        ({"steps": [{"name": "x", "script": "x $_A"}], "options": MAPPED, "substitutions": {"_A": "b"}}, set()),
     ],
 )
 def test_build_is_read_as_cloud_build_reads_it(change: dict[str, Any], found: set[str]) -> None:
@@ -246,6 +294,86 @@ def test_text_has_a_block_for_each_finding_and_a_count(capsys: pytest.CaptureFix
     out = capsys.readouterr().out
     assert f"{bad}:24: error [keep-alive]\n  at   spec.template.spec.containers[0].env\n  why  without" in out
     assert out.endswith("\n1 error, 1 warning in 1 file\n")
+
+
+def test_warnings_alone_do_not_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    """Warnings are shown and the status is 0; with --strict it is 1; --help says so."""
+    warned = str(ROOT / "tests" / "lint" / "gcsfuse-writable.yaml")
+
+    assert command.run(arguments(warned)) == 0
+    assert capsys.readouterr().out.endswith("\n0 errors, 1 warning in 1 file\n")
+    assert command.run(arguments(warned, "--strict")) == 1
+    assert command.run(arguments(str(ROOT / "service.yaml"), "--strict")) == 0
+    with pytest.raises(SystemExit):
+        arguments("--help")
+    assert "warnings alone are 0" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("# a comment\nservices: {a: {image: b}}\n", "2: is a compose file (top-level services:), which is not linted"),
+        ("apiVersion: apps/v1\nkind: Deployment\n", "2: is of kind 'Deployment' (apps/v1), which is not linted"),
+        ("apiVersion: v1\nkind: Service\nspec: {}\n", "2: is of kind 'Service' (v1), which is not linted"),
+        ("jobs: {}\nname: ci\n", "1: is neither a Knative service nor a Cloud Build configuration (it has jobs, name)"),
+        ("- a\n", "1: is a list, which is not linted"),
+        ("text\n", "1: is a single value, which is not linted"),
+        ("", "1: holds no document"),
+    ],
+)
+def test_what_is_not_linted_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str) -> None:
+    """A compose file, or any other YAML, is named in one line with what it is; the status is 2; others are linted."""
+    other = tmp_path / "other.yaml"
+    other.write_text(text)
+
+    assert command.run(arguments(str(other))) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith(f"ops lint: {other}:{said}")
+    assert told.err.endswith("; give a service.yaml or a cloudbuild.yaml\n")
+    assert told.out == ""
+    assert command.run(arguments(str(other), str(ROOT / "service.yaml"))) == 2
+    assert capsys.readouterr().out == "no findings in 1 file\n"
+
+
+def test_our_compose_file_is_known_for_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """compose.yaml is no service with faults."""
+    assert command.run(arguments(str(ROOT / "compose.yaml"))) == 2
+    assert "is a compose file" in capsys.readouterr().err
+
+
+def test_build_is_linted_as_it_is_submitted(capsys: pytest.CaptureFixture[str]) -> None:
+    """A substitution of the operator stands in place of the file's own, and is held against the service."""
+    files = [str(ROOT / "service.yaml"), str(ROOT / "cloudbuild.yaml")]
+
+    assert command.run(arguments(*files)) == 0
+    assert command.run(arguments(*files, "--substitution", "_NUM_CTX=8192")) == 0
+    capsys.readouterr()
+    assert command.run(arguments(*files, "--substitution", "_NUM_CTX=4096")) == 1
+    assert "_NUM_CTX is 4096, OLLAMA_CONTEXT_LENGTH in " in capsys.readouterr().out
+    elsewhere = "_SERVICE_FILE=deploy/service.gcs.yaml"
+    assert command.run(arguments(*files, "--substitution", "_NUM_CTX=4096", "--substitution", elsewhere)) == 0
+    with pytest.raises(SystemExit):
+        arguments("--substitution", "NUM_CTX=1")
+    assert "expected _NAME=VALUE, found 'NUM_CTX=1'" in capsys.readouterr().err
+
+
+def test_build_without_a_named_service_has_those_beside_it() -> None:
+    """Where no _SERVICE_FILE says which, a build is held against the services of its folder, and no other."""
+    build = yaml.safe_dump({"steps": [{"name": "$_NUM_CTX"}], "substitutions": {"_NUM_CTX": "1"}})
+
+    def found(service: str) -> set[str]:
+        return {finding.rule for finding in lint_files({"a/service.yaml": SERVICE, service: build})}
+
+    assert found("a/cloudbuild.yaml") == {"build-agreement"}
+    assert found("b/cloudbuild.yaml") == set()
+
+
+def test_model_from_elsewhere_is_not_the_builds() -> None:
+    """A service that downloads its model does not run what the image was baked with."""
+    service = (ROOT / "deploy" / "service.gcs.yaml").read_text(encoding="utf-8")
+    build = yaml.safe_dump({"steps": [{"name": "$_MODEL"}], "substitutions": {"_MODEL": "other"}})
+
+    assert lint_files({"service.yaml": service, "cloudbuild.yaml": build}) == []
 
 
 def test_unreadable_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ops.lint.engine import lint
+from ops.lint.findings import Options
 from ops.pin import command
 
 FILE = Path(__file__).parents[2] / "service.yaml"
 PINNED = f"r.example/p/ollama@sha256:{'a' * 64}"
+AGENT = f"r.example/p/probe-agent@sha256:{'b' * 64}"
+BOTH = ("--image", f"ollama={PINNED}", "--image", f"probe-agent={AGENT}")
 
 
 def pin(*arguments: str) -> int:
@@ -21,20 +25,65 @@ def pin(*arguments: str) -> int:
     return command.run(parser.parse_args(arguments))
 
 
-def test_only_the_image_changes(tmp_path: Path) -> None:
-    """The named container has the digest; every other value and the order of names are as they were."""
+def test_only_the_images_change(tmp_path: Path) -> None:
+    """Both containers have their digest; every other line is as it was, comments too."""
     out = tmp_path / "out.yaml"
-    assert pin(str(FILE), "--image", f"ollama={PINNED}", "--out", str(out)) == 0
-    before, after = yaml.safe_load(FILE.read_text()), yaml.safe_load(out.read_text())
-    assert after["spec"]["template"]["spec"]["containers"][0]["image"] == PINNED
-    before["spec"]["template"]["spec"]["containers"][0]["image"] = PINNED
-    assert yaml.safe_dump(after, sort_keys=False) == yaml.safe_dump(before, sort_keys=False)
+    assert pin(str(FILE), *BOTH, "--out", str(out)) == 0
+    before, after = FILE.read_text().splitlines(), out.read_text().splitlines()
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert changed == [f"          image: {PINNED}", f"          image: {AGENT}"]
 
 
 def test_without_out_the_result_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without --out the YAML goes to standard output."""
-    assert pin(str(FILE), "--image", f"ollama={PINNED}") == 0
-    assert PINNED in capsys.readouterr().out
+    """Without --out the YAML goes to standard output, and nothing to standard error."""
+    assert pin(str(FILE), *BOTH) == 0
+    said = capsys.readouterr()
+    assert f"image: {PINNED}" in said.out
+    assert said.err == ""
+
+
+def test_image_that_stays_unpinned_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An image without a digest that nobody gives one is named, the status is 1, and nothing is written."""
+    out = tmp_path / "out.yaml"
+    assert pin(str(FILE), "--image", f"ollama={PINNED}", "--out", str(out)) == 1
+    assert capsys.readouterr().err == (
+        f"ops pin {FILE}: probe-agent stays unpinned: REGION-docker.pkg.dev/PROJECT_ID/REPOSITORY/probe-agent:latest "
+        "has no digest; give --image probe-agent=REF@sha256:HEX, or --allow-unpinned\n"
+    )
+    assert not out.exists()
+
+
+def test_one_image_may_be_pinned_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --allow-unpinned the others are told and the result is written; what is pinned already needs no --image."""
+    out = tmp_path / "out.yaml"
+    assert pin(str(FILE), "--image", f"ollama={PINNED}", "--out", str(out), "--allow-unpinned") == 0
+    assert "probe-agent stays unpinned" in capsys.readouterr().err
+    assert pin(str(out), "--image", f"probe-agent={AGENT}", "--out", str(out)) == 0
+    images = [each["image"] for each in yaml.safe_load(out.read_text())["spec"]["template"]["spec"]["containers"]]
+    assert images == [PINNED, AGENT]
+    assert capsys.readouterr().err == ""
+
+
+def test_result_passes_the_lint_of_a_deployment(tmp_path: Path) -> None:
+    """What the build's pin step writes has no finding with --deploy."""
+    out = tmp_path / "out.yaml"
+    assert pin(str(FILE), *BOTH, "--out", str(out)) == 0
+    assert lint(out.read_text(), "out.yaml", Options(deploy=True)) == []
+
+
+def test_two_images_of_one_container_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Which of two images is meant is not guessed."""
+    assert pin(str(FILE), *BOTH, "--image", f"ollama={AGENT}") == 2
+    assert f"ollama has an image already, {PINNED}; give one of them" in capsys.readouterr().err
+
+
+def test_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that cannot be read, and one that cannot be written, ends with 2 and its name."""
+    none = tmp_path / "none" / "service.yaml"
+    assert pin(str(none), *BOTH) == 2
+    assert f"{none}: No such file or directory; give a file" in capsys.readouterr().err
+    assert pin(str(FILE), *BOTH, "--out", str(none)) == 2
+    assert f"{none}: No such file or directory; give a file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -54,10 +103,12 @@ def test_bad_image_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert not out.exists()
 
 
-@pytest.mark.parametrize("text", ["", "a: [", "spec: {}", "- 1"])
+@pytest.mark.parametrize("text", ["", "a: [", "a: 1\na: 2", "a: 1\n---\nb: 1", "spec: {}", "- 1"])
 def test_what_is_no_service_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
-    """A file that is no service's YAML ends with 2."""
+    """A file that is no service's YAML ends with 2 and one line."""
     file = tmp_path / "bad.yaml"
     file.write_text(text)
     assert pin(str(file), "--image", f"ollama={PINNED}") == 2
-    assert str(file) in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith(f"ops pin {file}: ")
+    assert said.count("\n") == 1

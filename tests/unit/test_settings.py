@@ -206,11 +206,12 @@ def test_all_bad_variables_are_told_together() -> None:
     [
         ("PERIOD_SECOND", "PROBE_AGENT_PERIOD_SECOND: unknown variable; did you mean PROBE_AGENT_PERIOD_SECONDS?"),
         ("CONTEXTDRIFT", "PROBE_AGENT_CONTEXTDRIFT: unknown variable; did you mean PROBE_AGENT_CONTEXT_DRIFT?"),
+        ("FOO", "PROBE_AGENT_FOO: unknown variable"),
         ("Z" * 40, f"PROBE_AGENT_{'Z' * 40}: unknown variable"),
     ],
 )
 def test_an_unknown_variable_is_told(name: str, told: str) -> None:
-    """A variable with our prefix that we do not know is refused, with the nearest known one where there is one."""
+    """A variable with our prefix that we do not know is refused, with a known one only where one is close."""
     assert problems(**{name: "1"}) == (told,)
 
 

@@ -131,12 +131,13 @@ def help_text() -> str:
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    known = [variable.name for variable in VARIABLES]
+    known = [variable.name.removeprefix(PREFIX) for variable in VARIABLES]
     problems = []
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            problems.append(f"{name}: unknown variable" + (f"; did you mean {close[0]}?" if close else ""))
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in known:
+            # Without the prefix, which all share: with it any short name is close to PROBE_AGENT_PORT.
+            close = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1, cutoff=0.8)
+            problems.append(f"{name}: unknown variable" + (f"; did you mean {PREFIX}{close[0]}?" if close else ""))
     return problems
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,10 @@ CLEAN, FOUND, UNREADABLE = 0, 1, 2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `ops lint`."""
+    parser.epilog = (
+        "Exit status: 0 no errors (warnings alone are 0 too, but with --strict 1), 1 errors, "
+        "2 a file cannot be read or is neither a Knative service nor a Cloud Build configuration."
+    )
     add = parser.add_argument
     add(
         "files",
@@ -29,33 +34,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Knative services or Cloud Build configurations (default: service.yaml)",
     )
     add("--format", choices=["text", "json"], default="text", help="for people, or for programs (%(default)s)")
-    add("--deploy", action="store_true", help="also what must hold when the file is deployed: images by digest")
+    add(
+        "--deploy",
+        action="store_true",
+        help="also what must hold at a deployment: images by digest, no placeholders",
+    )
+    add(
+        "--substitution",
+        action="append",
+        default=[],
+        type=_substitution,
+        metavar="_NAME=VALUE",
+        help="what the build is submitted with, in place of its file's own; may be given repeatedly",
+    )
+    add("--strict", action="store_true", help="warnings fail as errors do")
     add("--gpu-quota", type=_quota, default=3, metavar="N", help="GPUs that the region grants (%(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Lint the files. Returns 0: nothing found; 1: findings; 2: a file cannot be read."""
-    from ops.lint.engine import lint  # noqa: PLC0415 — the schemas' library, which no other command needs
+    """Lint the files. Returns 0: no errors; 1: errors, or with --strict warnings; 2: a file is not linted."""
+    from ops.lint.engine import FOREIGN, lint_files  # noqa: PLC0415 — the schemas' library: no other command needs it
 
-    options = Options(deploy=arguments.deploy, gpu_quota=arguments.gpu_quota)
-    found: list[Finding] = []
-    read = 0
-    for file in arguments.files:
+    options = Options(arguments.deploy, arguments.gpu_quota, dict(arguments.substitution))
+    read = _read(arguments.files)
+    found = lint_files(read, options)
+    foreign = [each for each in found if each.rule == FOREIGN]
+    for each in foreign:
+        fix = each.fix[0].lower() + each.fix[1:].rstrip(".")
+        sys.stderr.write(f"ops lint: {each.file}:{each.line}: {each.reason}; {fix}\n")
+    found = [each for each in found if each.rule != FOREIGN]
+    linted = len(read) - len({each.file for each in foreign})
+    if arguments.format == "json":
+        listed = [dataclasses.asdict(finding) for finding in found]
+        sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
+    elif linted or found:
+        sys.stdout.write(as_text(found, linted) + "\n")
+    if foreign or len(read) < len(set(arguments.files)):
+        return UNREADABLE
+    return FOUND if any(arguments.strict or each.severity is Severity.ERROR for each in found) else CLEAN
+
+
+def _read(files: Sequence[Path]) -> dict[str, str]:
+    """Return the texts of the files that can be read, by name, and say of the others why not."""
+    texts = {}
+    for file in files:
         try:
-            content = file.read_text(encoding="utf-8")
+            texts[str(file)] = file.read_text(encoding="utf-8")
         except OSError as error:
             sys.stderr.write(f"ops lint: {file}: cannot be read: {error.strerror}; give the file: ops lint FILE\n")
         except UnicodeDecodeError:
             sys.stderr.write(f"ops lint: {file}: is not UTF-8 text; save it as UTF-8\n")
-        else:
-            read += 1
-            found += lint(content, str(file), options)
-    if arguments.format == "json":
-        shown = json.dumps([dataclasses.asdict(finding) for finding in found], indent=2, ensure_ascii=False)
-    else:
-        shown = as_text(found, read)
-    sys.stdout.write(shown + "\n")
-    return UNREADABLE if read < len(arguments.files) else FOUND if found else CLEAN
+    return texts
 
 
 def as_text(found: Sequence[Finding], files: int) -> str:
@@ -72,6 +101,13 @@ def as_text(found: Sequence[Finding], files: int) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _substitution(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"_[A-Z0-9_]+", name):
+        raise argparse.ArgumentTypeError(f"expected _NAME=VALUE, found {text!r}")
+    return name, value
 
 
 def _quota(text: str) -> int:

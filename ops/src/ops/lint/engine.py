@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ops.lint import build, document, schema
+from ops.lint import build, document, mirror, schema
 from ops.lint.findings import RULES, Finding, Options, Place, Problem, Severity, path_text
+from ops.lint.kinds import instead, is_build, is_service
 from ops.lint.rules import load_all
 from ops.lint.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 load_all()
-SERVICE_KIND, SERVICE_VERSION = "Service", "serving.knative.dev/v1"
+FOREIGN = "kind"
+"""The rule that finds what is not linted at all."""
+RIGHT_FILE = "Give a service.yaml or a cloudbuild.yaml."
 
 
 def lint(text: str, file: str, options: Options | None = None) -> list[Finding]:
@@ -25,10 +28,43 @@ def lint(text: str, file: str, options: Options | None = None) -> list[Finding]:
         fix = "Correct the indentation, brackets or quotes near that line."
         return [Finding("yaml", Severity.ERROR, file, error.line, "(top level)", f"is no YAML: {error.reason}", fix)]
     if not documents:
-        fix = "Give a Knative service or a Cloud Build configuration."
-        return [Finding("yaml", Severity.ERROR, file, 1, "(top level)", "holds no document", fix)]
-    found = [finding for each in documents for finding in _document(each, file, options)]
-    return sorted(dict.fromkeys(found), key=lambda finding: (finding.line, finding.rule, finding.path, finding.reason))
+        return [Finding(FOREIGN, Severity.ERROR, file, 1, "(top level)", "holds no document", RIGHT_FILE)]
+    return _in_order(finding for each in documents for finding in _document(each, file, options))
+
+
+def lint_files(files: Mapping[str, str], options: Options | None = None) -> list[Finding]:
+    """Return what is wrong with each file, and between a build and the services beside it; text by file's name."""
+    options = options or Options()
+    found: list[Finding] = []
+    for file, text in files.items():
+        between = [each for other in files if other != file for each in _between(file, other, files, options)]
+        found += _in_order([*lint(text, file, options), *between])
+    return found
+
+
+def _between(build_file: str, service_file: str, files: Mapping[str, str], options: Options) -> Iterator[Finding]:
+    for each in _readable(files[build_file], is_build):
+        given = mirror.substitutions_of(each.value, options)
+        if mirror.deploys(build_file, service_file, given):
+            for service in _readable(files[service_file], is_service):
+                found = mirror.problems(given, View(service.value), service_file)
+                yield from (_finding("build-agreement", problem, each, build_file) for problem in found)
+
+
+def _readable(text: str, is_right: Callable[[Any], bool]) -> list[document.Document]:
+    try:
+        return [each for each in document.read(text) if is_right(each.value)]
+    except document.Unparsable:  # what `lint` reports
+        return []
+
+
+def _in_order(found: Iterable[Finding]) -> list[Finding]:
+    return sorted(dict.fromkeys(found), key=lambda each: (each.line, each.rule, each.path, each.reason))
+
+
+def _finding(name: str, problem: Problem, where: document.Document, file: str) -> Finding:
+    line, path = where.line(problem.place), path_text(problem.place)
+    return Finding(name, problem.severity, file, line, path, problem.reason, problem.fix)
 
 
 def _document(each: document.Document, file: str, options: Options) -> Iterator[Finding]:
@@ -38,21 +74,18 @@ def _document(each: document.Document, file: str, options: Options) -> Iterator[
             "duplicate-key", Severity.ERROR, file, line, path_text(place), reason, "Keep one of them; remove the other."
         )
     for name, problem in problems(each.value, options):
-        line, path = each.line(problem.place), path_text(problem.place)
-        yield Finding(name, problem.severity, file, line, path, problem.reason, problem.fix)
+        yield _finding(name, problem, each, file)
 
 
 def problems(value: Any, options: Options) -> Iterator[tuple[str, Problem]]:
     """Yield each problem of one document's value, with the id of its rule."""
-    if build.looks_like_build(value):
+    if is_build(value):
         yield from (("schema", problem) for problem in schema.problems(value, schema.BUILD, "Build"))
         yield from build.problems(value, options)
         return
-    if not isinstance(value, dict) or value.get("kind", SERVICE_KIND) != SERVICE_KIND:
-        kind = value.get("kind") if isinstance(value, dict) else None
-        place: Place = ("kind",) if kind else ()
-        reason = f"expected a Knative service (kind: Service), found {kind or 'something else'!r}"
-        yield "kind", Problem(place, reason, "Give a service.yaml or a cloudbuild.yaml.")
+    if not is_service(value):
+        place: Place = ("kind",) if isinstance(value, dict) and "kind" in value else ()
+        yield FOREIGN, Problem(place, f"{instead(value)}, which is not linted", RIGHT_FILE)
         return
     yield from (("schema", problem) for problem in schema.problems(value, schema.RUN, "Service"))
     view = View(value)

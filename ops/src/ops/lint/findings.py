@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ops.lint.view import View
 
@@ -24,10 +24,14 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator asked for. `gpu_quota` is GPUs per region; 3 are granted without asking."""
+    """What the operator asked for.
+
+    `gpu_quota` is GPUs per region; 3 are granted without asking. `substitutions` are a build's that its file has not.
+    """
 
     deploy: bool = False
     gpu_quota: int = 3
+    substitutions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import difflib
 import importlib.util
 import json
 import re
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 
 from ops.lint.findings import Place, Problem
+from ops.lint.values import mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +32,11 @@ TYPE_NAMES = {
     "boolean": "true or false",
     "number": "a number",
 }
+
+
+DURATION = r"^[0-9]+(\.[0-9]{1,9})?s$"
+"""A google-duration, as JSON has it."""
+SECONDS = {"h": 3600, "m": 60, "s": 1, "": 1}
 
 
 @cache
@@ -53,6 +60,8 @@ def strict(schema: dict[str, Any]) -> dict[str, Any]:
         # JSON has no 64-bit numbers, so the API writes them as text; it takes both.
         whole = str(schema.get("format", "")).endswith("int64")
         result["type"] = ["string", "integer"] if whole else schema["type"]
+    if schema.get("format") == "google-duration":
+        result["pattern"] = DURATION
     if "enum" in schema:
         result["enum"] = schema["enum"]
     if "items" in schema:
@@ -86,6 +95,9 @@ def problems(value: Any, document: str, resource: str) -> Iterator[Problem]:
             wanted = error.validator_value
             expected = TYPE_NAMES[wanted if isinstance(wanted, str) else "integer"]
             yield Problem(place, f"expected {expected}, found {_found(error.instance)}", _type_fix(error))
+        elif error.validator == "pattern":
+            reason = f"expected seconds with an s at the end, found {error.instance!r}: the API takes no other unit"
+            yield Problem(place, reason, _duration_fix(error.instance))
         else:
             yield Problem(place, error.message, "Write one of the values that the API lists.")
 
@@ -105,12 +117,26 @@ def _unknown(place: Place, name: Any, schema: dict[str, Any], definitions: dict[
 def _found(value: Any) -> str:
     if isinstance(value, dict | list) or value is None:
         return JSON_NAMES[type(value)]
+    if isinstance(value, date):
+        return f"a date ({value})"
     return f"{JSON_NAMES.get(type(value), 'a number')} ({json.dumps(value, default=str)})"
 
 
 def _type_fix(error: jsonschema.ValidationError) -> str:
+    if mapping(error.schema).get("pattern") == DURATION:
+        return _duration_fix(error.instance)
     if error.validator_value == "string" and isinstance(error.instance, bool | int | float):
         return f"Put it into quotes: '{json.dumps(error.instance)}'."
+    if error.validator_value == "string" and isinstance(error.instance, date):
+        return f"Put it into quotes: '{error.instance}'."
     if error.validator_value == "integer" and str(error.instance).isdigit():
         return f"Leave the quotes away: {error.instance}."
     return "Write a value of that type."
+
+
+def _duration_fix(found: Any) -> str:
+    """Return what to write for a time such as 2h, 1h30m or 7200."""
+    parts = re.findall(r"([0-9]+)([hms]?)", str(found).lower())
+    if isinstance(found, bool) or not parts or "".join(map("".join, parts)) != str(found).lower().replace(" ", ""):
+        return "Write seconds, such as 3600s."
+    return f"Write {sum(int(number) * SECONDS[unit] for number, unit in parts)}s."

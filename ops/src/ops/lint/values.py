@@ -25,6 +25,13 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def written(value: Any) -> str:
+    """Return a scalar as the text that it is in quotes: that they are missing is said once, by the schema rule."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else text(value)
+
+
 def whole(value: Any) -> int | None:
     """Return a whole number, also one that is written as text."""
     if isinstance(value, bool):

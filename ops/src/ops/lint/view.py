@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ops.images import base_name
-from ops.lint.values import items, mapping, text, whole
+from ops.lint.values import items, mapping, text, whole, written
 from probe_agent.errors import SettingsError
 from probe_agent.settings import PREFIX, Settings
 
@@ -86,15 +86,20 @@ class Container:
         return self.env_places.get(name, (*self.place, "env"))
 
     @property
-    def is_agent(self) -> bool:
-        """Whether it is a probe-agent: it has the agent's variables or its image."""
-        return any(name.startswith(PREFIX) for name in self.env_places) or base_name(self.image) == "probe-agent"
+    def like_agent(self) -> bool:
+        """Whether it may be a probe-agent: it has the agent's variables or its image."""
+        return any(name.startswith(PREFIX) for name in self.env_places) or self.has_agent_image
 
     @property
-    def is_ollama(self) -> bool:
-        """Whether it is Ollama: it has Ollama's variables or image, and is no agent."""
+    def like_ollama(self) -> bool:
+        """Whether it may be Ollama: it has Ollama's variables, image or name."""
         own = any(name.startswith("OLLAMA_") and name not in SHARED_VARIABLES for name in self.env_places)
-        return not self.is_agent and (own or "ollama" in base_name(self.image) or self.name == "ollama")
+        return own or "ollama" in base_name(self.image) or self.name == "ollama"
+
+    @property
+    def has_agent_image(self) -> bool:
+        """Whether its image is called probe-agent."""
+        return base_name(self.image) == "probe-agent"
 
 
 @dataclass(frozen=True)
@@ -118,12 +123,12 @@ class View:
     def annotations(self) -> dict[str, Any]:
         """The revision's annotations."""
         template = mapping(mapping(self.document.get("spec")).get("template"))
-        return mapping(mapping(template.get("metadata")).get("annotations"))
+        return _annotations(template)
 
     @cached_property
     def service_annotations(self) -> dict[str, Any]:
         """The service's annotations."""
-        return mapping(mapping(self.document.get("metadata")).get("annotations"))
+        return _annotations(self.document)
 
     @cached_property
     def ingress(self) -> Container | None:
@@ -133,14 +138,17 @@ class View:
 
     @cached_property
     def agent(self) -> Container | None:
-        """The probe-agent, when there is exactly one."""
-        found = [container for container in self.containers if container.is_agent]
+        """The probe-agent, when there is exactly one; a variable of it on Ollama makes that no second one."""
+        found = [container for container in self.containers if container.like_agent]
+        if len(found) > 1:
+            found = [each for each in found if each.has_agent_image or not each.like_ollama]
         return found[0] if len(found) == 1 else None
 
     @cached_property
     def ollama(self) -> Container | None:
         """Ollama, when there is exactly one."""
-        found = [container for container in self.containers if container.is_ollama]
+        found = [each for each in self.containers if each.like_ollama and not each.has_agent_image]
+        found = [each for each in found if each is not self.agent and (self.agent or not each.like_agent)]
         return found[0] if len(found) == 1 else None
 
     @cached_property
@@ -179,6 +187,11 @@ def variable_of(problem: str) -> str:
     return problem.partition("=")[0].partition(":")[0].strip()
 
 
+def _annotations(resource: Mapping[str, Any]) -> dict[str, Any]:
+    found = mapping(mapping(resource.get("metadata")).get("annotations"))
+    return {name: written(value) or value for name, value in found.items()}
+
+
 def _container(raw: dict[str, Any], place: Place) -> Container:
     ports = items(raw.get("ports"))
     env: dict[str, str] = {}
@@ -190,7 +203,7 @@ def _container(raw: dict[str, Any], place: Place) -> Container:
         if "valueFrom" in mapping(item):
             referred.add(name)
         else:
-            env[name] = text(mapping(item).get("value"))
+            env[name] = written(mapping(item).get("value"))
     mounts = enumerate(items(raw.get("volumeMounts")))
     return Container(
         place=place,

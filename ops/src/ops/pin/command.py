@@ -6,32 +6,54 @@ import argparse  # noqa: TC003 — the annotations are read by people and by myp
 import sys
 from pathlib import Path
 
-import yaml
+from ops import yaml_edit
+from ops.pin.edit import PinError, pin, read_images, unpinned
 
-from ops.pin.edit import PinError, pin, read_image
+DONE, UNPINNED, REFUSED = 0, 1, 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `ops pin` takes."""
-    parser.add_argument("file", type=Path, help="the service's YAML")
+    parser.epilog = (
+        "Exit status: 0 written, 1 an image would stay without a digest, 2 the file or an image cannot be used; "
+        "with 1 and 2 nothing is written."
+    )
+    parser.add_argument("file", type=Path, help="the service's YAML; its comments stay")
     parser.add_argument(
         "--image", action="append", required=True, metavar="CONTAINER=REF@sha256:HEX", help="may be given repeatedly"
     )
     parser.add_argument("--out", type=Path, help="where to write the result (standard output)")
+    parser.add_argument("--allow-unpinned", action="store_true", help="write it though some images have no digest")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Pin the images; 0, or 2 when the file or an image cannot be used, and then nothing is written."""
+    """Pin the images; 1 when others have no digest, 2 when the file or an image cannot be used: nothing is written."""
     try:
-        images = dict(read_image(text) for text in arguments.image)
-        document = yaml.safe_load(arguments.file.read_text())
+        images = read_images(arguments.image)
+        text = arguments.file.read_text(encoding="utf-8")
+        document = yaml_edit.load(text)
         pin(document, images)
-        text = yaml.safe_dump(document, sort_keys=False, width=1000)
-        if arguments.out:
-            arguments.out.write_text(text)
-        else:
-            sys.stdout.write(text)
-    except (OSError, UnicodeError, yaml.YAMLError, PinError) as error:
+        left = unpinned(document)
+        for name, reference in left:
+            sys.stderr.write(
+                f"ops pin {arguments.file}: {name} stays unpinned: {reference or 'it has no image'} has no digest; "
+                f"give --image {name}=REF@sha256:HEX, or --allow-unpinned\n"
+            )
+        if left and not arguments.allow_unpinned:
+            return UNPINNED
+        _write(yaml_edit.dump(document, like=text), arguments.out)
+    except OSError as error:
+        name = error.filename or arguments.out or "standard output"
+        sys.stderr.write(f"ops pin {arguments.file}: {name}: {error.strerror}; give a file that is there\n")
+        return REFUSED
+    except (UnicodeError, yaml_edit.NotYaml, PinError) as error:
         sys.stderr.write(f"ops pin {arguments.file}: {error}\n")
-        return 2
-    return 0
+        return REFUSED
+    return DONE
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out:
+        out.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)

@@ -7,12 +7,18 @@ from urllib.parse import urlsplit
 
 from ops.lint.findings import Options, Problem, Severity, rule
 from ops.lint.rules.probes import ollama_port
+from ops.lint.rules.volumes import AGENT_RUNTIME_DIR, RUNTIME_DIR
 from ops.lint.view import UNREADABLE, View, variable_of
+from probe_agent.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOPBACK = ("127.", "localhost", "::1", "[::1]")
+KV_CACHE_TYPES = ("f16", "q8_0", "q4_0")
+"""Types of keys and values that Ollama documents, and that the image is built with."""
+MORE_KV_CACHE_TYPES = ("f32", "bf16", "q4_1", "iq4_nl", "q5_0", "q5_1")
+"""Others that llama-server takes (`llama-server --help` of Ollama 0.32.15)."""
 
 
 @rule("agent-settings")
@@ -27,6 +33,19 @@ def agent_settings(view: View, _options: Options) -> Iterator[Problem]:
             continue
         fix = "Set it." if name not in view.agent.env_places else "Correct it, or remove it: probe-agent --help."
         yield Problem(view.agent.env_place(name), f"the agent refuses to start: {problem}", fix)
+
+
+@rule("agent-variable")
+def agent_variable(view: View, _options: Options) -> Iterator[Problem]:
+    """The agent's variables stand on the agent: on another container nobody reads them."""
+    for container in view.containers:
+        if view.agent is None or container is view.agent:
+            continue
+        for name in container.env_places:
+            if name.startswith(PREFIX):
+                own = f"; what Ollama's image reads is {RUNTIME_DIR}" if name == AGENT_RUNTIME_DIR else ""
+                reason = f"{name} stands on {container.name!r}, where nobody reads it{own}"
+                yield Problem(container.env_place(name), reason, f"Move it to {view.agent.name!r}.")
 
 
 @rule("agent-bind")
@@ -98,6 +117,22 @@ def keep_alive(view: View, _options: Options) -> Iterator[Problem]:
     if view.agent and view.settings and not view.settings.pinned_forever:
         reason = f"the agent keeps the model for {view.settings.keep_alive} only"
         yield Problem(view.agent.env_place("PROBE_AGENT_KEEP_ALIVE"), reason, fix, Severity.WARNING)
+
+
+@rule("kv-cache-type")
+def kv_cache_type(view: View, _options: Options) -> Iterator[Problem]:
+    """Keys and values have a type that Ollama knows: with another the runner ends before a model is loaded."""
+    name = "OLLAMA_KV_CACHE_TYPE"
+    value = view.ollama.env.get(name, "") if view.ollama else ""
+    if view.ollama is None or not value or value.lower() in KV_CACHE_TYPES:
+        return
+    fix = f"Write one of: {', '.join(KV_CACHE_TYPES)}."
+    if value.lower() in MORE_KV_CACHE_TYPES:
+        reason = f"Ollama does not document the type {value}, and the image is not built with it"
+        yield Problem(view.ollama.env_place(name), reason, fix, Severity.WARNING)
+    else:
+        reason = f"there is no type {value}: Ollama's runner ends at start, and no model loads"
+        yield Problem(view.ollama.env_place(name), reason, fix)
 
 
 @rule("agent-device")

@@ -15,10 +15,16 @@ from ops.lint.view import REVISION_ANNOTATIONS, SERVICE_ANNOTATIONS, View
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLACEHOLDERS = re.compile(r"\b(REGION|PROJECT_ID|REPOSITORY|PROJECT|DIGEST)\b")
+PLACEHOLDER = re.compile(
+    r"(?<![\w$])(?<!\$[{(])(?:YOUR_\w+|(?:REGION|PROJECT(?:_ID|_NUMBER)?|REPOSITORY|DIGEST|BUCKET|NETWORK|SUBNET)(?![\w=]))"
+    r"|(?<![\w-])(?:my-|your-)?project-id(?!\w)"
+)
+"""Words that a person or the build replaces. $REGION and REGION= are a shell's."""
 EXTERNAL = re.compile(r"https://[\w.$\{\}-]+\.run\.app(?::\d+)?(/[^\s'\"?#]*)")
 RESERVED = re.compile(r"/eventlog(/.*)?|/_ah/.*|/(.*/)?\w+z")
 """Paths that Google's front answers itself, with a 404 (Cloud Run, known issues)."""
+LONGEST_QUOTE = 80
+"""Characters of a value that a finding repeats."""
 KNOWN_PREFIXES = ("run.googleapis.com/", "autoscaling.knative.dev/")
 
 
@@ -28,10 +34,29 @@ def image_digest(view: View, options: Options) -> Iterator[Problem]:
     if not options.deploy:
         return
     for container in view.containers:
-        if container.image and (not PINNED.fullmatch(container.image) or PLACEHOLDERS.search(container.image)):
+        if container.image and not PINNED.fullmatch(container.image):
             fix = "Let the build put ...@sha256:DIGEST there."
             reason = f"{container.image} names no digest: a tag may be another image tomorrow"
             yield Problem((*container.place, "image"), reason, fix)
+
+
+@rule("placeholder")
+def placeholder(view: View, options: Options) -> Iterator[Problem]:
+    """With --deploy nothing is left to fill in: a PROJECT_ID in the file is nobody's project."""
+    if not options.deploy:
+        return
+    variables = {spot: f"{name}: " for each in view.containers for name, spot in each.env_places.items()}
+    for place, value in texts(view.document):
+        if place[-1] == "name" and "env" in place:  # a variable may be called REGION
+            continue
+        if place[-1] == "image" and not PINNED.fullmatch(value):  # `image-digest` says it
+            continue
+        words = list(dict.fromkeys(match[0] for match in PLACEHOLDER.finditer(value)))
+        if words:
+            reason = (
+                f"{variables.get(place[:-1], '')}{' and '.join(words)} in {_short(value)} stands for a name of yours"
+            )
+            yield Problem(place, reason, "Write your own name there.")
 
 
 @rule("launch-stage")
@@ -86,3 +111,9 @@ def reserved_path(view: View, _options: Options) -> Iterator[Problem]:
                 reason = f"from outside, {path} is answered by Google's front with a 404: it never reaches a container"
                 fix = f"Use {path.rstrip('z')}." if path.endswith("z") else "Use another path."
                 yield Problem(place, reason, fix, Severity.WARNING)
+
+
+def _short(value: str) -> str:
+    """Return a text in quotes, long ones by their beginning."""
+    line = " ".join(value.split())
+    return repr(line if len(line) <= LONGEST_QUOTE else line[:LONGEST_QUOTE] + "…")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ops.lint.findings import Options, Problem, Severity, rule
 from ops.lint.rules.resources import gib
 from ops.lint.values import items, mapping, text
-from ops.lint.view import REVISION, View
+from ops.lint.view import REVISION, REVISION_ANNOTATIONS, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,11 @@ FILE_CACHE = ("cache-dir", "file-cache-max-size-mb", "file-cache:max-size-mb")
 OPEN_VOLUME = ("Give sizeLimit, such as 16Mi.", Severity.WARNING)
 DEFAULT_STORE = "/models"
 """PROBE_AGENT_MODEL_STORE, where it is not written."""
+RUNTIME_DIR, AGENT_RUNTIME_DIR = "RUNTIME_DIR", "PROBE_AGENT_RUNTIME_DIR"
+DEFAULT_RUNTIME = "/run/ollama"
+"""RUNTIME_DIR of ollama-image, where it is not written."""
+GCSFUSE = "gcsfuse.run.googleapis.com"
+EGRESS, NETWORK = "run.googleapis.com/vpc-access-egress", "run.googleapis.com/network-interfaces"
 
 
 @rule("volume-missing")
@@ -42,12 +47,17 @@ def volume_missing(view: View, _options: Options) -> Iterator[Problem]:
 
 def volume_at(container: Container, folder: str) -> str:
     """Return the volume that holds a folder of a container, or nothing when the folder is its image's."""
+    return _spot(container, folder)[0]
+
+
+def _spot(container: Container, folder: str) -> tuple[str, str]:
+    """Return the volume that holds a folder and the way to it inside the volume; twice nothing when none does."""
     best, found = "", ""
     for raw in items(container.raw.get("volumeMounts")):
         path = text(mapping(raw).get("mountPath")).rstrip("/")
         if path and (folder == path or folder.startswith(path + "/")) and len(path) > len(best):
             best, found = path, text(mapping(raw).get("name"))
-    return found
+    return (found, folder.removeprefix(best)) if found else ("", "")
 
 
 def _source(view: View) -> str:
@@ -93,10 +103,37 @@ def model_store(view: View, _options: Options) -> Iterator[Problem]:
 
 @rule("runtime-dir")
 def runtime_dir(view: View, _options: Options) -> Iterator[Problem]:
-    """The runtime directory is one volume of both containers, or the agent learns nothing of Ollama's image."""
-    folder = view.agent.env.get("PROBE_AGENT_RUNTIME_DIR", "").rstrip("/") if view.agent else ""
-    if folder:
-        yield from _shared(view, folder, "PROBE_AGENT_RUNTIME_DIR")
+    """The runtime directory is one folder of one volume in both containers, or the agent learns nothing of it."""
+    agent, ollama = view.agent, view.ollama
+    if agent is None or ollama is None or RUNTIME_DIR in ollama.referred or AGENT_RUNTIME_DIR in agent.referred:
+        return
+    written = ollama.env.get(RUNTIME_DIR, "").rstrip("/")
+    ours, theirs = agent.env.get(AGENT_RUNTIME_DIR, "").rstrip("/"), written or DEFAULT_RUNTIME
+    if not ours and written:
+        reason = f"Ollama's image is told {RUNTIME_DIR}, the agent no {AGENT_RUNTIME_DIR}: no prompt cache is restored"
+        fix = f"Set {AGENT_RUNTIME_DIR} to {theirs}, on a volume that both mount."
+        yield Problem(agent.env_place(AGENT_RUNTIME_DIR), reason, fix, Severity.WARNING)
+    elif ours == theirs:
+        yield from _shared(view, ours, AGENT_RUNTIME_DIR)
+    elif ours and (not volume_at(agent, ours) or _spot(agent, ours) != _spot(ollama, theirs)):
+        source = "" if written else ", where its image writes without RUNTIME_DIR"
+        reason = f"the agent looks in {ours}, Ollama's runtime directory is {theirs}{source}: the agent finds nothing"
+        fix = f"Set {AGENT_RUNTIME_DIR} to {theirs}, and mount one volume there in both containers."
+        yield Problem(agent.env_place(AGENT_RUNTIME_DIR), reason, fix)
+
+
+@rule("model-egress")
+def model_egress(view: View, _options: Options) -> Iterator[Problem]:
+    """A model in Cloud Storage comes by Direct VPC with all-traffic (R9): else it takes the slower, public way."""
+    csi = (mapping(mapping(volume).get("csi")) for volume in items(view.spec.get("volumes")))
+    mounted = any(each.get("driver") == GCSFUSE for each in csi)
+    value = view.annotations.get(EGRESS)
+    if value == "all-traffic" or not (mounted or _source(view) == "gcs"):
+        return
+    what = "a bucket is mounted" if mounted else "the agent downloads the model from a bucket"
+    reason = f"{what}, and {EGRESS} is {value or 'not set'}: Cloud Storage is not reached through the VPC, the fast way"
+    fix = f"Set it to all-traffic, with {NETWORK} and Private Google Access on the subnet."
+    yield Problem((*REVISION_ANNOTATIONS, EGRESS), reason, fix, Severity.WARNING)
 
 
 @rule("memory-volume")
@@ -146,7 +183,7 @@ def gcsfuse_writable(view: View, _options: Options) -> Iterator[Problem]:
     """A mounted bucket with a model is read-only: no request to Ollama can then change what is served."""
     for index, volume in enumerate(items(view.spec.get("volumes"))):
         csi = mapping(mapping(volume).get("csi"))
-        if csi.get("driver") == "gcsfuse.run.googleapis.com" and csi.get("readOnly") is not True:
+        if csi.get("driver") == GCSFUSE and csi.get("readOnly") is not True:
             reason = "the bucket is mounted writable: /api/delete and /api/pull reach what is served"
             fix = "Set readOnly: true."
             yield Problem((*REVISION, "volumes", index, "csi"), reason, fix, Severity.WARNING)
