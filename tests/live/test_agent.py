@@ -130,13 +130,14 @@ async def test_the_watch_leaves_a_busy_model_alone(server: Subject) -> None:
 
 
 async def _count_during(agent: Agent, client: ollama.AsyncClient) -> None:
-    """Stream an answer without end until three checks were made, and end it."""
-    tokens = 0
-    async for part in await client.generate(PINNED, COUNTING, raw=True, stream=True, options={"temperature": 0}):
-        tokens += 1
-        if agent.supervisor.record.checks >= 3 and tokens > 3:
-            return
-        assert not part.done, "the answer ended before three checks were made"
+    """Stream answers, the next as soon as one has ended, until three checks were made while they did."""
+    begun, options = agent.supervisor.record.checks, {"temperature": 0, "num_predict": 64}
+    async with asyncio.timeout(30):
+        while agent.supervisor.record.checks < begun + 3:
+            stream = await client.generate(PINNED, COUNTING, raw=True, stream=True, options=options)
+            parts = [part async for part in stream]
+            assert parts[-1].done, "the stream was cut"
+            assert len(parts) > 3
 
 
 async def test_a_context_above_the_trained_one_is_failed(server: Subject) -> None:

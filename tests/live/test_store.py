@@ -92,10 +92,12 @@ def test_a_blob_of_another_name_is_refused(running: Subject, name: str) -> None:
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid digest format"})
 
 
-def test_an_import_tells_its_steps(created: dict[str, list[dict[str, str]]]) -> None:
+def test_an_import_tells_its_steps(running: Subject, created: dict[str, list[dict[str, str]]]) -> None:
     """Parsing comes first, success last; each layer is told with its digest."""
     statuses = [line["status"] for line in created[IMPORTED]]
-    assert statuses[:2] == ["parsing GGUF", "verifying conversion"]
+    # An Ollama before 0.32 keeps the file as it came: there is no conversion (seen in 0.24.0).
+    begin = ["parsing GGUF", "verifying conversion"] if running.release >= (0, 32) else ["parsing GGUF"]
+    assert statuses[: len(begin)] == begin
     assert statuses[-2:] == ["writing manifest", "success"]
     assert any(re.fullmatch(r"(creating new|using existing) layer sha256:[0-9a-f]{64}", each) for each in statuses)
 
@@ -168,7 +170,9 @@ def test_what_models_share_outlives_one(running: Subject) -> None:
     assert delete(running, "short:lived") == 200
     assert not (store(running) / manifest.path).parent.exists()
     gone = {blob.media_type for blob in manifest.blobs if not (store(running) / blob.path).exists()}
-    assert gone == {"application/vnd.ollama.image.params"}
+    # Before 0.32 the config names the parameters' layer too, and is another one for each model (seen in 0.24.0).
+    own = {"application/vnd.docker.container.image.v1+json"} if running.release < (0, 32) else set()
+    assert gone == {"application/vnd.ollama.image.params"} | own
     assert delete(running, "short:lived") == 404
 
 
