@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.process import LOOPBACK, Running
@@ -13,6 +14,7 @@ from benchmarks.servers import MODEL, NUM_CTX
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+KIB_PER_MIB = 1024
 STATUS_SECONDS = 2.0
 """For /status, which is answered from memory."""
 
@@ -26,6 +28,12 @@ def agent(port: int, ollama_port: int, environ: Mapping[str, str] | None = None)
         "PROBE_AGENT_OLLAMA_URL": f"http://{LOOPBACK}:{ollama_port}",
     }
     return Running((sys.executable, "-m", "probe_agent"), {**settings, **(environ or {})})
+
+
+def rss_mib(process: Running) -> float:
+    """Return a process's resident memory, in MiB."""
+    lines = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / KIB_PER_MIB
 
 
 def state(port: int) -> str:

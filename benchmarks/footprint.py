@@ -24,7 +24,6 @@ READY_SECONDS = 120.0
 # The project is named, because there is no metadata server here to ask for it.
 ON_CLOUD_RUN = {"K_SERVICE": "benchmark", "K_REVISION": "benchmark-1", "GOOGLE_CLOUD_PROJECT": "benchmark"}
 LIMIT_START_SECONDS, LIMIT_MIB, LIMIT_LOGGING_MIB, LIMIT_CPU_PERCENT = 0.5, 64, 96, 0.3
-KIB_PER_MIB = 1024
 METHOD = (
     "First probe: from the instant before the agent's process is made to the first bytes of /live's answer, asked each "
     "millisecond; no Ollama is there; the first start, which may read the disk, is told apart. Idle: model "
@@ -87,7 +86,7 @@ def _idle(server: servers.Server, seconds: float) -> tuple[dict[str, Any], dict[
         took = time.monotonic() - began
         after = [_cpu_seconds(plain), _cpu_seconds(logging)]
         figures = [
-            {"rss_mib": _rss_mib(process), "cpu_percent": 100 * (end - start) / took, "seconds": took}
+            {"rss_mib": agents.rss_mib(process), "cpu_percent": 100 * (end - start) / took, "seconds": took}
             for process, start, end in zip((plain, logging), before, after, strict=True)
         ]
         if (states := {agents.state(own) for own in ports}) != {"READY"}:
@@ -101,11 +100,6 @@ def _ready(port: int) -> bool | None:
 
 def _structured(line: Line) -> bool | None:
     return line.text.startswith("{") or None
-
-
-def _rss_mib(process: Running) -> float:
-    lines = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / KIB_PER_MIB
 
 
 def _cpu_seconds(process: Running) -> float:
