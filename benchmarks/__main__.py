@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from benchmarks import fetch, footprint, gap, held_probe, overhead, prefetch, prompt_cache, time_to_loaded
+from benchmarks import fetch, footprint, gap, growth, held_probe, overhead, prefetch, prompt_cache, time_to_loaded
 from benchmarks.precondition import NotHereError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BENCHMARKS: dict[str, Callable[..., Result]] = {
     module.NAME: module.run
-    for module in (gap, held_probe, time_to_loaded, overhead, footprint, prefetch, prompt_cache, fetch)
+    for module in (gap, held_probe, time_to_loaded, overhead, footprint, growth, prefetch, prompt_cache, fetch)
 }
 PLAIN_WIDTH = 140
 """Columns where the output is no terminal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import urllib.request
 from pathlib import Path
@@ -30,10 +31,17 @@ def agent(port: int, ollama_port: int, environ: Mapping[str, str] | None = None)
     return Running((sys.executable, "-m", "probe_agent"), {**settings, **(environ or {})})
 
 
-def rss_mib(process: Running) -> float:
+def rss_mib(pid: int) -> float:
     """Return a process's resident memory, in MiB."""
-    lines = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / KIB_PER_MIB
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return a process's user and system time, in seconds."""
+    # The fields after the command, which stands in brackets and may hold blanks: state is the 3rd, utime the 14th.
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def state(port: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from benchmarks.process import free_port
 from benchmarks.result import Result, Target
 
 if TYPE_CHECKING:
-    from benchmarks.process import Line, Running
+    from benchmarks.process import Line
 
 NAME = "footprint"
 STARTS, QUICK_STARTS = 20, 3
@@ -81,12 +80,12 @@ def _idle(server: servers.Server, seconds: float) -> tuple[dict[str, Any], dict[
             process.until(partial(_ready, own), READY_SECONDS, "READY")
         logging.first(_structured, READY_SECONDS, "structured line")
         began = time.monotonic()
-        before = [_cpu_seconds(plain), _cpu_seconds(logging)]
+        before = [agents.cpu_seconds(plain.pid), agents.cpu_seconds(logging.pid)]
         time.sleep(seconds)
         took = time.monotonic() - began
-        after = [_cpu_seconds(plain), _cpu_seconds(logging)]
+        after = [agents.cpu_seconds(plain.pid), agents.cpu_seconds(logging.pid)]
         figures = [
-            {"rss_mib": agents.rss_mib(process), "cpu_percent": 100 * (end - start) / took, "seconds": took}
+            {"rss_mib": agents.rss_mib(process.pid), "cpu_percent": 100 * (end - start) / took, "seconds": took}
             for process, start, end in zip((plain, logging), before, after, strict=True)
         ]
         if (states := {agents.state(own) for own in ports}) != {"READY"}:
@@ -100,9 +99,3 @@ def _ready(port: int) -> bool | None:
 
 def _structured(line: Line) -> bool | None:
     return line.text.startswith("{") or None
-
-
-def _cpu_seconds(process: Running) -> float:
-    # The fields after the command, which stands in brackets and may hold blanks: state is the 3rd, utime the 14th.
-    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

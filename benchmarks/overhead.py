@@ -37,7 +37,7 @@ WAYS: Mapping[str, Mapping[str, str] | None] = {
 }
 METHOD = (
     f"One Ollama with {CLIENTS} slots, the model loaded; {CLIENTS} clients ask without a pause for {TOKENS} tokens "
-    f"each, of prompts that differ. Windows of {WINDOW_SECONDS:g} s: without an agent; with one that is READY, with its "
+    f"each, of prompts that differ. Windows of {WINDOW_SECONDS:g} s: without an agent; with a READY one, with its "
     "default period of 5 s; with one that looks each second. In turns, whose order changes; the first round is "
     "dropped. Throughput: each client's tokens over the time of its answers, added up; its ratio is alone / agent, "
     "the latency's is agent / alone, each of the medians over the rounds. What the agent adds to a start: "
@@ -157,4 +157,4 @@ def _ready(port: int) -> bool | None:
 
 
 def _rss(process: Running | None) -> float:
-    return agents.rss_mib(process) if process else 0.0
+    return agents.rss_mib(process.pid) if process else 0.0

@@ -17,6 +17,7 @@ from ops.standin.wire import duration_seconds
 from ops.up import model_store, runtime
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 MODEL = NAME
@@ -64,9 +65,10 @@ def choose(folder: Path) -> Server:
     return Server(runtime.ollama(binary).description.partition(" (/")[0], (binary, "serve"), environ)
 
 
-def standin(*, scripted: bool = False) -> Server:
-    """Return the stand-in with a witness, over llama.cpp or a script."""
-    command = (sys.executable, "-m", "benchmarks.witnessed_standin", *(["--scripted"] if scripted else []))
+def standin(*, scripted: bool = False, models: Sequence[str] = (MODEL,)) -> Server:
+    """Return the stand-in with a witness, over llama.cpp, or over a script that serves any `models`."""
+    options = ["--scripted", *models] if scripted else []
+    command = (sys.executable, "-m", "benchmarks.witnessed_standin", *options)
     return Server(f"stand-in, {'scripted' if scripted else 'over llama.cpp'}", command, {})
 
 

@@ -1,4 +1,4 @@
-"""The stand-in as a process that tells when it answered: `python -m benchmarks.witnessed_standin [--scripted]`.
+"""The stand-in as a process that tells when it answered: `python -m benchmarks.witnessed_standin [--scripted MODEL...]`.
 
 Each answer is a line `answered STATUS METHOD PATH ASKED AT`: the instants at which the request came, and just before
 the last part of its answer was sent: whoever counts from there counts the way to the client too.
@@ -20,6 +20,8 @@ from ops.standin.abrupt import AbruptServer, listen
 from ops.standin.llamacpp import LlamaCppEngine, stored_model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SCRIPTED_LOAD_SECONDS = 0.1
@@ -50,17 +52,18 @@ class Witness:
 def main() -> None:
     """Serve on OLLAMA_HOST until killed."""
     parser = argparse.ArgumentParser(description="The stand-in, telling when it answered.")
-    parser.add_argument("--scripted", action="store_true", help="no model: a load takes a tenth of a second")
-    scripted = parser.parse_args().scripted
+    parser.add_argument("--scripted", nargs="+", metavar="MODEL", help="no weights: a load takes a tenth of a second")
+    models = parser.parse_args().scripted
     host, _, port = os.environ["OLLAMA_HOST"].rpartition(":")
     listener = listen(host, int(port))  # before the model file is read, as Ollama does
-    app = _scripted() if scripted else _llamacpp()
+    app = _scripted(models) if models else _llamacpp()
     AbruptServer(uvicorn.Config(Witness(app), log_level="warning", access_log=False)).run([listener])
 
 
-def _scripted() -> StandIn:
+def _scripted(models: Sequence[str]) -> StandIn:
     engine = ScriptedEngine(load_seconds=SCRIPTED_LOAD_SECONDS)
-    return StandIn(models=[StoredModel(MODEL, num_ctx=NUM_CTX)], engine=engine)
+    stored = [StoredModel(name, num_ctx=NUM_CTX) for name in models]
+    return StandIn(models=stored, engine=engine, max_loaded_models=len(models))
 
 
 def _llamacpp() -> StandIn:
