@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from benchmarks.process import free_port
 from benchmarks.result import Result, Target
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchmarks.process import Line
 
 NAME = "footprint"

@@ -1,4 +1,4 @@
-"""The stand-in as a process that tells when it answered: `python -m benchmarks.witnessed_standin [--scripted MODEL...]`.
+"""The stand-in, telling when it answered: `python -m benchmarks.witnessed_standin [--scripted MODEL...]`.
 
 Each answer is a line `answered STATUS METHOD PATH ASKED AT`: the instants at which the request came, and just before
 the last part of its answer was sent: whoever counts from there counts the way to the client too.
