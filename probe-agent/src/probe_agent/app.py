@@ -88,7 +88,7 @@ async def _error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 — it is registered for these
     known = [path for paths in PATHS.values() for path in paths]
     action = f"GET one of: {', '.join([*known, '/status', '/metrics', '/'])}."
-    return JSONResponse({"reason": error.detail, "action": action}, error.status_code)
+    return JSONResponse({"reason": error.detail, "action": action}, error.status_code, headers=error.headers)
 
 
 def build(supervisor: Supervisor) -> Starlette:
