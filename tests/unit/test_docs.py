@@ -47,7 +47,13 @@ def test_every_state_stands_in_the_readme(state: ReadinessState) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md"))]
+    "page",
+    [
+        "README.md",
+        *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")),
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+    ],
 )
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     """Every relative link of the documentation leads to a file that is there."""
