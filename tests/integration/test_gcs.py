@@ -281,6 +281,41 @@ async def test_what_was_resumed_and_is_wrong_counts_no_more(bucket: BucketServer
     assert weights_of(store, manifest).read_bytes() == WEIGHTS
 
 
+async def test_what_another_agent_is_writing_is_left_alone(bucket: BucketServer, store: Path) -> None:
+    """Another model's half of a blob is removed, but not while its own agent is at it."""
+    aside = store / gcs.ASIDE
+    aside.mkdir(parents=True)
+    with PartedFile(aside / "sha256-other", 10, 4) as other:
+        other.write(other.parts[0], b"0123")
+        await source(store).fetch(("m",))
+        assert {path.name for path in aside.iterdir()} == {"sha256-other", "sha256-other.parts"}
+    await source(store).fetch(("m",))
+    assert list(aside.iterdir()) == []
+
+
+async def test_downloads_that_hang_do_not_pile_up(
+    bucket: BucketServer, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try that is given up may leave reads behind that hang: after some, no more are begun."""
+    let_go = threading.Event()
+    monkeypatch.setattr(gcs, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(gcs, "MOST_HANGING", 3)
+    bucket.halt = lambda name: "blobs" in name and let_go.wait(20)
+    try:
+        reasons = [await refused(source(store)) for _ in range(8)]
+        assert "downloads of earlier tries still hang" in reasons[-1]
+        assert sum(thread.name == gcs.THREADS for thread in threading.enumerate()) <= 3 + gcs.WORKERS
+    finally:
+        let_go.set()
+
+
+async def refused(one: GcsSource) -> str:
+    """Return why a fetch fails."""
+    with pytest.raises(SourceError) as caught:
+        await one.fetch(("m",))
+    return caught.value.reason
+
+
 async def test_another_agent_on_the_volume_is_told(bucket: BucketServer, store: Path) -> None:
     """Two that write the same blob would spoil it: the second says so, and may try again."""
     manifest = write_store(bucket.folder / "p")

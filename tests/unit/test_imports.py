@@ -51,9 +51,11 @@ ARROWS = {
         "models.stoppable",
     },
     "models.parts": {"models.blobs"},
+    "models.gcs_errors": {"errors"},
     "models.gcs": {
         "errors",
         "models.blobs",
+        "models.gcs_errors",
         "models.layout",
         "models.parallel",
         "models.parts",
@@ -116,8 +118,8 @@ OUTSIDERS = {
     "starlette": {"app"},
     "uvicorn": {"server"},
     "prometheus_client": {"metrics"},
-    "google": {"cloud_logging", "models.gcs"},
-    "requests": {"models.gcs"},
+    "google": {"cloud_logging", "models.gcs", "models.gcs_errors"},
+    "requests": {"models.gcs_errors"},
 }
 PURE = {
     "errors",

@@ -109,7 +109,8 @@ class Upload:
             part = _part_name(f"{self._prefix}{ASIDE}/{blob.file_name}/{start}", len(content))
             return self._put(part, content, left.get(part))
 
-        parts = list(in_parallel(put, range(0, blob.size_bytes, PART_BYTES), WORKERS, name="upload"))
+        with in_parallel(put, range(0, blob.size_bytes, PART_BYTES), WORKERS, name="upload") as sent:
+            parts = list(sent)
         with contextlib.suppress(NotFound, PreconditionFailed):
             while len(parts) > MAX_SOURCES:
                 parts = [self._join(parts[i : i + MAX_SOURCES]) for i in range(0, len(parts), MAX_SOURCES)]
@@ -175,8 +176,8 @@ class Upload:
             with contextlib.suppress(NotFound, PreconditionFailed):  # another push sweeps, too
                 part.delete(if_generation_match=part.generation, **_patience(ASK_TIMEOUT_SECONDS))
 
-        for _ in in_parallel(remove, self._aside(f"{blob.file_name}/").values(), WORKERS, name="sweep"):
-            pass
+        with in_parallel(remove, self._aside(f"{blob.file_name}/").values(), WORKERS, name="sweep") as removed:
+            list(removed)
 
 
 def _part_name(start: str, size: int) -> str:

@@ -130,7 +130,7 @@ def _on_volume(
     """Choose from the store on a volume that the operator has named, or that a source fills; None: there is none."""
     store = server.env.get("OLLAMA_MODELS", "")
     mount = volumes.mount_of(store, server.mounts)
-    source = _agent_env(service).get("PROBE_AGENT_MODEL_SOURCE")
+    source = _agent_env(service).get("PROBE_AGENT_MODEL_SOURCE", "").lower()
     is_filled = source in (ModelSource.GCS, ModelSource.PULL)
     if mount is None or here.kind not in (Kind.OLLAMA, Kind.STANDIN):
         return None

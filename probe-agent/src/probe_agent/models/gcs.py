@@ -5,21 +5,22 @@ would begin again: here the parts of a blob are ranged downloads of the same lib
 appears under its name when it is whole and has its name's SHA-256, a manifest when all its blobs are there.
 """
 
-import errno
 import hashlib
 import logging
+import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from probe_agent.errors import BlobDamaged, ManifestRefused, SourceError
 from probe_agent.models.blobs import check_blob, check_sha256
+from probe_agent.models.gcs_errors import MORE_ROOM, THE_WAY, translated
 from probe_agent.models.layout import BlobRef, StoreManifest, blobs_of, manifest_path, read_manifest
-from probe_agent.models.parallel import in_parallel
+from probe_agent.models.parallel import Silence, in_parallel
 from probe_agent.models.parts import JOURNAL_SUFFIX, Part, PartedFile, Taken
 from probe_agent.models.progress import Progress
 from probe_agent.models.stoppable import Stop, in_thread
@@ -35,11 +36,13 @@ PART_BYTES = 8 << 20
 TIMEOUT_SECONDS = (5.0, 30.0)
 # The library tries again what is worth it (429, 5xx, broken connections); past this the agent says what is wrong.
 RETRY_SECONDS = 30.0
-# A server that drips never exceeds the time-out between two pieces. Eight parts come in this time at 1.8 Mbit/s.
-SILENCE_SECONDS = 300.0
+# A server that drips never exceeds the time-out between two pieces. Eight parts come in this time at 9 Mbit/s; who is
+# slower starts within no budget.
+SILENCE_SECONDS = 60.0
+# Reads that still drip for tries that were given up, each with its thread: beside so many no more are begun.
+MOST_HANGING = 2 * WORKERS
 ASIDE = ".fetching"
-MORE_ROOM = "Raise the volume's sizeLimit."
-THE_WAY = "Check the way to Cloud Storage: Direct VPC with all-traffic, Private Google Access."
+THREADS = "download"
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +67,7 @@ class GcsSource:
         await in_thread(lambda stop: self._fetch(models, stop))
 
     def _fetch(self, models: tuple[str, ...], stop: Stop) -> None:
-        with _translated(self._url, self._folder), self._client() as client:
+        with translated(self._url, self._folder), self._client() as client:
             bucket = client.bucket(self._bucket_name)
             manifests = [self._manifest(bucket, model) for model in models]
             blobs = blobs_of(manifests)
@@ -76,7 +79,7 @@ class GcsSource:
             for manifest in manifests:
                 place = self._folder / manifest.path
                 place.parent.mkdir(parents=True, exist_ok=True)
-                aside = self._aside(manifest.digest)
+                aside = self._aside(f"{manifest.digest}-{secrets.token_hex(4)}")  # another agent may write the same
                 aside.write_bytes(manifest.content)
                 aside.replace(place)
             self.digests = {manifest.model: manifest.digest for manifest in manifests}
@@ -140,9 +143,10 @@ class GcsSource:
             file.write(part, self._part(bucket, blob, part))
             self.progress.advance(part.size_bytes)
 
+        self._expect_no_more_hanging()
         found, missing = hashlib.sha256(), file.missing
         awaited = set(missing)
-        with closing(in_parallel(bring, missing, WORKERS, name="download", silence_seconds=SILENCE_SECONDS)) as coming:
+        with in_parallel(bring, missing, WORKERS, name=THREADS, silence_seconds=SILENCE_SECONDS) as coming:
             for part in file.parts:
                 if part in awaited:
                     self._await(coming)
@@ -150,10 +154,16 @@ class GcsSource:
                 file.hash_into(found, part)
         check_sha256(found.hexdigest(), blob)
 
+    def _expect_no_more_hanging(self) -> None:
+        hanging = sum(thread.name == THREADS for thread in threading.enumerate())
+        if hanging > MOST_HANGING:
+            reason = f"{self._url}: {hanging} downloads of earlier tries still hang"
+            raise SourceError(reason, action=THE_WAY)
+
     def _await(self, coming: Iterator[None]) -> None:
         try:
             next(coming)
-        except TimeoutError:
+        except Silence:
             reason = f"{self._url}: no part of {PART_BYTES >> 20} MiB came within {SILENCE_SECONDS:g} s"
             raise SourceError(reason, action=THE_WAY) from None
 
@@ -174,9 +184,11 @@ class GcsSource:
 
     def _sweep(self, wanted: set[str]) -> None:
         """Remove what was begun for a model that the bucket no longer has: it would take the volume's room for good."""
-        for path in (self._folder / ASIDE).glob("*"):
-            if path.name.removesuffix(JOURNAL_SUFFIX) not in wanted:
-                path.unlink()
+        for journal in (self._folder / ASIDE).glob(f"*{JOURNAL_SUFFIX}"):
+            name = journal.name.removesuffix(JOURNAL_SUFFIX)
+            if name not in wanted:
+                with suppress(Taken), PartedFile(journal.with_name(name), 0, PART_BYTES) as file:
+                    file.discard()
 
     def _need_room(self, blobs: tuple[BlobRef, ...]) -> None:
         """Say at once that the volume is too small, and not when most of the model has come."""
@@ -211,40 +223,3 @@ def _patience() -> dict[str, Any]:
     from google.cloud.storage.retry import DEFAULT_RETRY  # noqa: PLC0415 — as above
 
     return {"timeout": TIMEOUT_SECONDS, "retry": DEFAULT_RETRY.with_timeout(RETRY_SECONDS), "checksum": None}
-
-
-@contextmanager
-def _translated(url: str, folder: Path) -> Iterator[None]:
-    """Turn what the library, the network and the volume raise into a `SourceError` that says what to do."""
-    from google.api_core import exceptions  # noqa: PLC0415 — as above
-    from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
-    from requests import RequestException  # noqa: PLC0415
-
-    try:
-        yield
-    except exceptions.NotFound as error:
-        action = "Check PROBE_AGENT_MODEL_BUCKET; `ops models push` puts a model there, manifest and blobs."
-        raise SourceError(f"{url}: no such bucket or object: {_object(error)}", action=action) from error
-    except (exceptions.GoogleAPIError, TransportError, RequestException) as error:
-        if isinstance(error, exceptions.Forbidden | exceptions.Unauthorized):
-            raise _no_permission(url, error) from error
-        raise SourceError(f"{url}: the download broke off: {error}", action=THE_WAY) from error
-    except GoogleAuthError as error:
-        action = "Run as a service account, or: gcloud auth application-default login."
-        raise SourceError(f"{url}: no usable credentials: {error}", action=action) from error
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        action = MORE_ROOM if full else "Check the volume's mount: the agent must write there."
-        reason = "the volume is full" if full else str(error.strerror)
-        raise SourceError(f"{folder}: {reason}", action=action) from error
-
-
-def _object(error: Any) -> str:
-    """Return the name of what is not there; the library's own text is a page of it."""
-    asked = error.response.url if error.response is not None else ""
-    return unquote(urlsplit(asked).path.partition("/o/")[2]) or str(error.message)
-
-
-def _no_permission(url: str, error: Exception) -> SourceError:
-    action = "Give the service account roles/storage.objectViewer on the bucket."
-    return SourceError(f"{url}: no permission: {error}", action=action)

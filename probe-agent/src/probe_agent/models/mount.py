@@ -6,6 +6,7 @@ Reading every byte once to check it also brings the files near: the load that fo
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from probe_agent.errors import BlobDamaged, ManifestRefused, SourceError
@@ -48,8 +49,9 @@ class MountSource:
         blobs = blobs_of(manifests)
         self.progress.expect(sum(blob.size_bytes for blob in blobs))
         try:
-            for _ in in_parallel(lambda blob: self._check_one(blob, stop), blobs, READERS, name="check-blob"):
-                pass
+            with in_parallel(partial(self._check_one, stop), blobs, READERS, name="check-blob") as checks:
+                for _ in checks:
+                    pass
         finally:
             stop.set()  # the first fault is enough: the other readers end
         self.digests = {manifest.model: manifest.digest for manifest in manifests}
@@ -63,7 +65,7 @@ class MountSource:
         except ManifestRefused as error:
             raise SourceError(str(error), action=f"`ops models push {model} gs://…` puts it there again.") from error
 
-    def _check_one(self, blob: BlobRef, stop: Stop) -> None:
+    def _check_one(self, stop: Stop, blob: BlobRef) -> None:
         read = 0
 
         def advanced(size: int) -> None:

@@ -5,13 +5,19 @@
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class Silence(Exception):
+    """Nothing was finished for too long."""
+
+
+@contextmanager
 def in_parallel(
     work: Callable[[Item], Result],
     items: Iterable[Item],
@@ -19,16 +25,15 @@ def in_parallel(
     *,
     name: str,
     silence_seconds: float | None = None,
-) -> Generator[Result, None, None]:
-    """Yield what `work` gives for each item, in the items' order, as soon as it is there.
+) -> Iterator[Iterator[Result]]:
+    """Begin to work on the items; give an iterator over what `work` returns for each, in the items' order.
 
-    At most `workers` items are under way at a time, in daemon threads called `name`. Once the iterator is closed, or
-    has raised, no further item is begun; what is under way then goes on unheard.
-
-    Raises the first that `work` raised, and TimeoutError when no item has been finished for `silence_seconds`.
+    At most `workers` items are under way at a time, in daemon threads called `name`. Once the block has ended no
+    further item is begun; what is under way then goes on unheard. The iterator raises the first that `work` raised,
+    and `Silence` when no item has been finished for `silence_seconds`.
     """
     todo: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[int, Result] | Exception] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, Result] | BaseException] = queue.SimpleQueue()
     over = threading.Event()
 
     def run() -> None:
@@ -39,32 +44,31 @@ def in_parallel(
                 return
             try:
                 done.put((index, work(item)))
-            except Exception as error:  # noqa: BLE001 — it is raised where the results are waited for
+            except BaseException as error:  # noqa: BLE001 — it is raised where the results are waited for
                 done.put(error)
 
     for numbered in enumerate(items):
         todo.put(numbered)
     count = todo.qsize()
-    for _ in range(min(workers, count)):
-        threading.Thread(target=run, name=name, daemon=True).start()
-    early: dict[int, Result] = {}
     try:
-        for index in range(count):
-            while index not in early:
-                place, result = _next(done, silence_seconds)
-                early[place] = result
-            yield early.pop(index)
+        for _ in range(min(workers, count)):
+            threading.Thread(target=run, name=name, daemon=True).start()
+        yield _in_order(done, count, silence_seconds)
     finally:
         over.set()
 
 
-def _next(
-    done: "queue.SimpleQueue[tuple[int, Result] | Exception]", silence_seconds: float | None
-) -> tuple[int, Result]:
-    try:
-        finished = done.get(timeout=silence_seconds)
-    except queue.Empty:
-        raise TimeoutError(f"nothing was finished for {silence_seconds:g} s") from None
-    if isinstance(finished, Exception):
-        raise finished
-    return finished
+def _in_order(
+    done: "queue.SimpleQueue[tuple[int, Result] | BaseException]", count: int, silence_seconds: float | None
+) -> Iterator[Result]:
+    early: dict[int, Result] = {}
+    for index in range(count):
+        while index not in early:
+            try:
+                finished = done.get(timeout=silence_seconds)
+            except queue.Empty:
+                raise Silence from None
+            if isinstance(finished, BaseException):
+                raise finished
+            early[finished[0]] = finished[1]
+        yield early.pop(index)

@@ -138,6 +138,11 @@ class PartedFile:
         self._path.replace(place)
         self._journal_path.unlink()
 
+    def discard(self) -> None:
+        """Remove the file and its journal."""
+        self._path.unlink()
+        self._journal_path.unlink()
+
     def forget(self) -> int:
         """Take no more, and forget all that was written, so that the next try begins anew; return its bytes."""
         self._end_writing()

@@ -35,26 +35,24 @@ async def in_thread(work: Callable[[Stop], None]) -> None:
     ended: asyncio.Future[None] = loop.create_future()
     stop = Stop()
 
-    def settle(error: Exception | None) -> None:
-        if ended.cancelled():
-            return
-        if error is None:
+    raised: list[BaseException] = []
+
+    def settle() -> None:
+        if not ended.cancelled():
             ended.set_result(None)
-        else:
-            ended.set_exception(error)
 
     def run() -> None:
         try:
             work(stop)
-        except Exception as error:  # noqa: BLE001 — it is raised where the work is waited for
-            outcome: Exception | None = error
-        else:
-            outcome = None
+        except BaseException as error:  # noqa: BLE001 — it is raised where the work is waited for
+            raised.append(error)
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
-            loop.call_soon_threadsafe(settle, outcome)
+            loop.call_soon_threadsafe(settle)
 
     threading.Thread(target=run, name="model-source", daemon=True).start()
     try:
         await ended
     finally:
         stop.set()
+    if raised:
+        raise raised[0]
