@@ -18,8 +18,8 @@ SECONDS = 60.0
 MIB = 2**20
 BUFFER = re.compile(r"^\w+: +(?P<device>\S+) +(?P<kind>model|output|KV|RS|compute) buffer size = +(?P<mib>[\d.]+) MiB")
 CACHE = re.compile(
-    r"^llama_(?P<kind>kv_cache|memory_recurrent): size = +(?P<mib>[\d.]+) MiB \( *(?P<cells>\d+) cells, +(?P<layers>\d+)"
-    r" layers.*, [KR] \(\w+\): +(?P<first>[\d.]+) MiB, [VS] \(\w+\): +(?P<second>[\d.]+) MiB"
+    r"^llama_(?P<kind>kv_cache|memory_recurrent): size = +(?P<mib>[\d.]+) MiB \( *(?P<cells>\d+) cells, "
+    r"+(?P<layers>\d+) layers.*, [KR] \(\w+\): +(?P<first>[\d.]+) MiB, [VS] \(\w+\): +(?P<second>[\d.]+) MiB"
 )
 REPACKED = "CPU_REPACK"
 """The weights' second form for CPUs with AVX2 and the like: the machine's matter, not the model's."""

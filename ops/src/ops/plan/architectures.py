@@ -41,7 +41,7 @@ WINDOWS = {
     "muse-glimmer": Window(4),
     "olmo2": Window(4),
     "plamo3": Window(8),
-    "smallthinker": Window(4, is_full_first=True, tokens=None),
+    "smallthinker": Window(4, is_full_first=True),
     "step35": Window(1),
 }
 """Others, Phi 3 and Mistral among them, keep every layer in full even where their metadata names a window."""
@@ -74,6 +74,8 @@ UNCOUNTED = frozenset(
     | {"minimax-01", "minimax-m3", "t5"}
 )
 """They keep more, or otherwise, than what is counted here: refused rather than planned wrongly."""
+TABLE_TWICE = frozenset({"gemma3n", "gemma4"})
+"""The input's table, where it is the output's too, is loaded a second time on the CPU as well."""
 ONE_SLOT = frozenset(
     {"lfm2", "lfm2moe", "mllama", "nemotron_h", "nemotron_h_moe", "nemotron_h_omni", "qwen35", "qwen35moe"}
     | {"qwen3next", "qwen3vl", "qwen3vlmoe"}

@@ -24,12 +24,10 @@ KV_TYPES = ("f16", "q8_0", "q4_0")
 SMALL_BATCH, MEDIUM_BATCH, LARGE_BATCH = 512, 1024, 2048
 MEDIUM_CONTEXT, LARGE_CONTEXT = 4096, 32768
 """Above so many tokens of all slots together Ollama raises its batch."""
-BATCH_SURCHARGE = {SMALL_BATCH: 0, MEDIUM_BATCH: 768 * MIB, LARGE_BATCH: 2 * GIB}
-BATCH_HEADROOM = {SMALL_BATCH: 1.0, MEDIUM_BATCH: 0.75, LARGE_BATCH: 0.6}
+BATCH_SURCHARGE = {MEDIUM_BATCH: 768 * MIB, LARGE_BATCH: 2 * GIB}
+BATCH_HEADROOM = {MEDIUM_BATCH: 0.75, LARGE_BATCH: 0.6}
 """A batch is only taken where Ollama's own rough guess of the model is below this share of the free memory."""
 BATCH_CEILING = 0.8
-PROJECTOR_HEADROOM = GIB
-"""What Ollama keeps free beside a projector's weights for its buffers (`mmprojOffloadHeadroom`)."""
 
 
 class Unplannable(Exception):
@@ -64,7 +62,7 @@ class Memory:
     compute: int
     """The buffers of the graph and its output, for one batch."""
     projector: int
-    """An image's or sound's encoder, with the headroom that Ollama keeps for it."""
+    """An image's or a sound's encoder; its buffers live in what a device keeps free (`ops.plan.gpus`)."""
     slots: int
     """As Ollama will run it: one for some architectures."""
     context: int
@@ -104,7 +102,7 @@ def memory(shape: ModelShape, load: Load, available: int = 0, *, on_gpu: bool = 
         weights=weights,
         kv_cache=_kv_cache(shape, load, slots, cells, windows),
         compute=_compute(shape, load, tokens, (cells, windows)) + output,
-        projector=shape.projector_bytes + (PROJECTOR_HEADROOM if shape.projector_bytes else 0),
+        projector=shape.projector_bytes,
         slots=slots,
         context=cells,
         host=shape.host_bytes if on_gpu else 0,
@@ -120,14 +118,12 @@ def batch(shape: ModelShape, total_context: int, available: int = 0) -> int:
         wanted.append(LARGE_BATCH)
     if not available:
         return wanted[-1]
-    guess = shape.weight_bytes + sum(2 * max(layer.key_width, layer.value_width) for layer in shape.layers) * (
-        total_context * HALF_BYTES
-    )
-    ceiling = BATCH_CEILING * available
-    fitting = (
-        each for each in reversed(wanted) if guess <= BATCH_HEADROOM[each] * available and guess + BATCH_SURCHARGE[each] <= ceiling
-    )
-    return next(fitting, SMALL_BATCH)
+    guess = shape.weight_bytes + 2 * shape.guessed_width * total_context * HALF_BYTES
+    return next(each for each in reversed(wanted) if each == SMALL_BATCH or _has_room(each, guess, available))
+
+
+def _has_room(size: int, guess: int, available: int) -> bool:
+    return guess <= BATCH_HEADROOM[size] * available and guess + BATCH_SURCHARGE[size] <= BATCH_CEILING * available
 
 
 def row_bytes(width: int, kv_type: str) -> int:
@@ -160,8 +156,8 @@ def _compute(shape: ModelShape, load: Load, tokens: int, sizes: tuple[int, int])
     seen = [cells for cells, is_there in zip(sizes, kinds, strict=True) if is_there]
     if load.has_flash_attention:
         return tokens * (sum(seen) * HALF_BYTES + shape.working_width * FLOAT_BYTES)
+    # Without it every head's score of every kept token is a number in memory.
     scores = max(seen, default=0) * shape.heads
-    """Without flash attention every head's score of every kept token is a number in memory."""
     return tokens * FLOAT_BYTES * (sum(seen) + max(scores, shape.working_width))
 
 

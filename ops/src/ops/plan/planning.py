@@ -1,0 +1,214 @@
+"""A plan: what was asked for, and all that follows from it; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ops.plan import concurrency, cost, startup
+from ops.plan.errors import PlanRefused
+from ops.plan.gpus import usable
+from ops.plan.memory import CELLS, KV_TYPES, MIB, Load, Memory, Unplannable, memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ops.plan.gguf_facts import ModelShape
+    from ops.plan.gpus import Device
+
+MOST_SLOTS = 256
+"""llama.cpp's own bound for sequences."""
+QUALITY = {
+    "f16": "as trained",
+    "q8_0": "very small loss, usually not noticed",
+    "q4_0": "small to medium loss, more at long contexts",
+}
+"""As Ollama's FAQ puts it; models with few heads for keys and values may lose more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the operator wants to know of."""
+
+    shape: ModelShape
+    device: Device
+    load: Load
+    models: int
+    vcpu: float
+    gib: float
+    """Of the whole instance."""
+    container_gib: float
+    """Of Ollama's container."""
+    prompt_cache_mib: int
+    zonal_redundancy: bool
+    ideal_batch: int | None = None
+    memory_bytes: int | None = None
+    traffic: concurrency.Traffic | None = None
+    tokens: int | None = None
+    """Tokens of an answer, for the price of a million."""
+    bytes_per_second: float | None = None
+    around_seconds: float = startup.BOOT_SECONDS + startup.WARM_SECONDS
+    margin: float = startup.MARGIN
+    least_instances: int = 0
+    most_instances: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One KV cache type: what it takes, and what would fit with it. None: nothing does."""
+
+    kv_type: str
+    memory: Memory | None
+    """None where the model's heads do not go with the type; `reason` says so."""
+    fits: bool
+    largest_context: int | None
+    largest_parallel: int | None
+    quality: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """US dollars; None where what it takes to know was not told."""
+
+    usd_per_hour: float
+    usd_per_idle_tail: float
+    """For the quarter of an hour for which an instance without requests may be kept."""
+    usd_per_month: float | None
+    """At the traffic that was given, for 730 hours."""
+    usd_per_million_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that follows."""
+
+    asked: Asked
+    memory: Memory
+    """Of one of the models."""
+    usable: int
+    fits: tuple[Fit, ...]
+    at_once: int
+    """containerConcurrency: requests that one instance is sent at once."""
+    scaling: concurrency.Scaling | None
+    budget: startup.Budget | None
+    costs: Costs | None
+    price_unknown: str
+    prices: cost.Prices
+
+    @property
+    def total(self) -> int:
+        """The bytes of all models together."""
+        return self.memory.total * self.asked.models
+
+    @property
+    def context(self) -> int:
+        """Tokens of each slot: what was asked for, never more than the model was trained for."""
+        return min(self.asked.load.context, self.asked.shape.trained_context)
+
+    @property
+    def left(self) -> int:
+        """Bytes that stay free below what may be used; negative: so many too many."""
+        return self.usable - self.total
+
+
+MONTH_HOURS = 730
+
+
+def plan(asked: Asked, prices: cost.Prices) -> Plan:
+    """Return the plan.
+
+    Raises:
+        PlanRefused: the settings do not go together.
+
+    """
+    room = usable(asked.device, asked.container_gib, asked.prompt_cache_mib * MIB, asked.memory_bytes)
+    try:
+        own = _memory(asked, asked.load)
+    except Unplannable as error:
+        raise PlanRefused(str(error)) from error
+    at_once = concurrency.rule_of_thumb(asked.models, own.slots, asked.ideal_batch)
+    budget = _budget(asked)
+    scaling = _scaling(asked, own, at_once, budget)
+    try:
+        costs, unknown = _costs(asked, scaling, prices), ""
+    except cost.PriceUnknown as error:
+        costs, unknown = None, str(error)
+    fits = tuple(_fit(asked, kv_type, room) for kv_type in dict.fromkeys((*KV_TYPES, asked.load.kv_type)))
+    return Plan(asked, own, room, fits, at_once, scaling, budget, costs, unknown, prices)
+
+
+def _memory(asked: Asked, load: Load) -> Memory:
+    available = (asked.memory_bytes or asked.device.memory_bytes or 0) if asked.device.is_gpu else 0
+    return memory(asked.shape, load, available, on_gpu=asked.device.is_gpu)
+
+
+def _fit(asked: Asked, kv_type: str, room: int) -> Fit:
+    load = replace(asked.load, kv_type=kv_type)
+
+    def fits(changed: Load) -> bool:
+        return _memory(asked, changed).total * asked.models <= room
+
+    try:
+        own = _memory(asked, load)
+    except Unplannable as error:
+        return Fit(kv_type, None, False, None, None, QUALITY.get(kv_type, ""), str(error))
+    steps = -(-asked.shape.trained_context // CELLS)
+    context = _largest(lambda step: fits(replace(load, context=step * CELLS)), steps)
+    slots = 1 if asked.shape.has_one_slot else MOST_SLOTS
+    return Fit(
+        kv_type=kv_type,
+        memory=own,
+        fits=fits(load),
+        largest_context=min(context * CELLS, asked.shape.trained_context) if context else None,
+        largest_parallel=_largest(lambda count: fits(replace(load, parallel=count)), slots) or None,
+        quality=QUALITY.get(kv_type, ""),
+    )
+
+
+def _largest(fits: Callable[[int], bool], most: int) -> int:
+    """Return the largest number up to `most` that fits, or 0: what takes more memory is never the smaller number."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _budget(asked: Asked) -> startup.Budget | None:
+    if asked.bytes_per_second is None:
+        return None
+    size = (asked.shape.weight_bytes + asked.shape.projector_bytes) * asked.models
+    return startup.budget(
+        size,
+        asked.bytes_per_second,
+        is_gpu=asked.device.is_gpu,
+        around_seconds=asked.around_seconds,
+        margin=asked.margin,
+    )
+
+
+def _scaling(asked: Asked, own: Memory, at_once: int, budget: startup.Budget | None) -> concurrency.Scaling | None:
+    if asked.traffic is None:
+        return None
+    return concurrency.scaling(
+        asked.traffic,
+        own.slots * asked.models,
+        at_once,
+        start_seconds=budget.usual if budget else asked.around_seconds,
+        least=asked.least_instances,
+        limit=asked.most_instances,
+    )
+
+
+def _costs(asked: Asked, scaling: concurrency.Scaling | None, prices: cost.Prices) -> Costs:
+    gpu = asked.device.name if asked.device.is_gpu else None
+    hour = cost.usd_per_hour(cost.Instance(asked.vcpu, asked.gib, gpu, asked.zonal_redundancy), prices)
+    tail = hour * concurrency.IDLE_SECONDS / cost.HOUR_SECONDS
+    if scaling is None or asked.traffic is None:
+        return Costs(hour, tail, None, None)
+    running = min(scaling.instances, scaling.limit)
+    billed = hour * (scaling.up_share if running == 1 else max(running, asked.least_instances))
+    tokens = asked.traffic.rate * asked.tokens if asked.tokens and scaling.fits else None
+    million = cost.usd_per_million_tokens(billed, tokens) if tokens else None
+    return Costs(hour, tail, billed * MONTH_HOURS, million)
