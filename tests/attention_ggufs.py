@@ -161,8 +161,26 @@ def delta_net() -> Model:
     return "qwen35", fields, _tensors(embd, layers, block)
 
 
+def experts() -> Model:
+    """Two of eight experts for each token, as Qwen 3's mixtures."""
+    embd, layers, heads, kv, head, count, ff = 512, 4, 8, 2, 64, 8, 384
+    fields = _fields(embd, 1024, layers, head_count=heads, head_count_kv=kv, key_length=head, value_length=head)
+    fields |= {"expert_count": count, "expert_used_count": 2, "expert_feed_forward_length": ff}
+    block = {
+        **_attention(embd, heads * head, kv * head, kv * head),
+        "attn_q_norm.weight": (head,),
+        "attn_k_norm.weight": (head,),
+        "ffn_norm.weight": (embd,),
+        "ffn_gate_inp.weight": (embd, count),
+        "ffn_gate_exps.weight": (embd, ff, count),
+        "ffn_up_exps.weight": (embd, ff, count),
+        "ffn_down_exps.weight": (ff, embd, count),
+    }
+    return "qwen3moe", fields, _tensors(embd, layers, lambda _: block)
+
+
 KINDS: Mapping[str, Callable[[], Model]] = {
-    each.__name__: each for each in (gqa, sliding_window, shared_layers, latent, recurrent, hybrid, delta_net)
+    each.__name__: each for each in (gqa, sliding_window, shared_layers, latent, recurrent, hybrid, delta_net, experts)
 }
 
 

@@ -74,6 +74,8 @@ UNCOUNTED = frozenset(
     | {"minimax-01", "minimax-m3", "t5"}
 )
 """They keep more, or otherwise, than what is counted here: refused rather than planned wrongly."""
+DENSE_BESIDE_EXPERTS = frozenset({"gemma4", "llama4"})
+"""They have a dense feed-forward as well, where the metadata's leading dense layers do not tell of it."""
 TABLE_TWICE = frozenset({"gemma3n", "gemma4"})
 """The input's table, where it is the output's too, is loaded a second time on the CPU as well."""
 ONE_SLOT = frozenset(

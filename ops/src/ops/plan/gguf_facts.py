@@ -139,8 +139,11 @@ def _working_width(of: Fields) -> int:
     one row of experts for each that is used; the stream itself four times over.
     """
     embedding = of.whole("embedding_length")
-    used, expert = of.whole("expert_used_count", 0), of.whole("expert_feed_forward_length", 0)
-    places = [3 * of.whole("feed_forward_length", 0), used * max(3 * expert, expert + 2 * embedding)]
+    dense = of.whole("feed_forward_length", 0)
+    used, expert = of.whole("expert_used_count", 0), of.whole("expert_feed_forward_length", dense)
+    places = [used * max(3 * expert, expert + embedding), 2 * embedding]
+    if not used or of.whole("leading_dense_block_count", 0) or of.architecture in known.DENSE_BESIDE_EXPERTS:
+        places.append(3 * dense)
     heads = of.whole("attention.head_count", 0)
     if rank := of.whole("attention.kv_lora_rank", 0):
         spread = of.whole("attention.key_length", 0) + rank + of.whole("attention.key_length_mla", 0)

@@ -30,6 +30,10 @@ BATCH_HEADROOM = {MEDIUM_BATCH: 0.75, LARGE_BATCH: 0.6}
 BATCH_CEILING = 0.8
 
 
+BESIDE_SCORES = 6
+"""Without flash attention: rows of the stream's width that live beside the scores, as measured."""
+
+
 class Unplannable(Exception):
     """These settings do not go together; the text says which, why, and what to set."""
 
@@ -157,7 +161,7 @@ def _compute(shape: ModelShape, load: Load, tokens: int, sizes: tuple[int, int])
     if load.has_flash_attention:
         return tokens * (sum(seen) * HALF_BYTES + shape.working_width * FLOAT_BYTES)
     # Without it every head's score of every kept token is a number in memory.
-    scores = max(seen, default=0) * shape.heads
+    scores = max(seen, default=0) * shape.heads + BESIDE_SCORES * shape.embedding_width
     return tokens * FLOAT_BYTES * (sum(seen) + max(scores, shape.working_width))
 
 
