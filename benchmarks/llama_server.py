@@ -21,8 +21,6 @@ CACHE = re.compile(
     r"^llama_(?P<kind>kv_cache|memory_recurrent): size = +(?P<mib>[\d.]+) MiB \( *(?P<cells>\d+) cells, "
     r"+(?P<layers>\d+) layers.*, [KR] \(\w+\): +(?P<first>[\d.]+) MiB, [VS] \(\w+\): +(?P<second>[\d.]+) MiB"
 )
-REPACKED = "CPU_REPACK"
-"""The weights' second form for CPUs with AVX2 and the like: the machine's matter, not the model's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Reported:
     """What llama-server reports at its start, in MiB of two decimals."""
 
     model_mib: float
-    repacked_mib: float
+    """Weights, in whichever form: on some CPUs a part of them is repacked."""
     output_mib: float
     compute_mib: float
     caches: tuple[Cache, ...]
@@ -76,14 +74,11 @@ def reported(model: Path, flags: Sequence[str]) -> Reported:
 def parse(lines: Iterable[str]) -> Reported:
     """Read the sizes out of the log's lines; the memory fitter's trial contexts are not logged by these words."""
     sizes = {"model": 0.0, "output": 0.0, "compute": 0.0, "KV": 0.0, "RS": 0.0}
-    repacked, caches = 0.0, []
+    caches = []
     for line in lines:
         if found := BUFFER.match(line):
-            if found["device"] == REPACKED:
-                repacked += float(found["mib"])
-            else:
-                sizes[found["kind"]] += float(found["mib"])
+            sizes[found["kind"]] += float(found["mib"])
         elif found := CACHE.match(line):
             mibs = (float(found[name]) for name in ("mib", "first", "second"))
             caches.append(Cache(found["kind"], int(found["cells"]), int(found["layers"]), *mibs))
-    return Reported(sizes["model"], repacked, sizes["output"], sizes["compute"], tuple(caches))
+    return Reported(sizes["model"], sizes["output"], sizes["compute"], tuple(caches))
