@@ -46,7 +46,7 @@ METHOD = (
     f"slots and the KV types {', '.join(KV_TYPES)}. 'cache' is the sum of the log's 'size = ' lines, keys, values and "
     "recurrent states; equal means within the log's rounding of each. 'total' is weights, caches, compute and output "
     "buffers. 'ratio' is planned / reported. 'ollama': the same through a real `ollama serve`, flags and sizes read "
-    "from its log; its /api/ps is recorded beside them: of a model with windows it counts one of the two caches. No GPU was "
+    "from its log; its /api/ps is recorded beside them: of a model with windows it counts one cache of two. No GPU was "
     "measured."
 )
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ops.plan.planning import Asked, Plan
 
 FITS, DOES_NOT_FIT = 0, 1
+INTERRUPTED = 130
+"""A shell's status for a program that SIGINT ended."""
 STATUS_SECONDS = 5.0
 """For an agent's /status, answered from memory; through a proxy to Cloud Run it takes a second."""
 
@@ -46,21 +48,28 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
     except PlanError as error:
         sys.stderr.write(f"ops plan: {error}\n")
         return error.exit_status
-    if arguments.format == "json":
-        shown = {**document(plan), "changes": changes} if opened else document(plan)
-        sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
-    else:
-        console = console or standard_output()
-        console.print(table.picture(plan))
-        for line in changes:
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
-        if opened and plan.left >= 0:
-            console.print(
-                f"{arguments.write}: {len(changes)} changed; check it: ops lint {arguments.write}", soft_wrap=True
-            )
+    except KeyboardInterrupt:
+        sys.stderr.write("ops plan: interrupted; nothing was written\n")
+        return INTERRUPTED
+    with suppress(BrokenPipeError):  # a reader that has seen enough, such as `head`
+        _show(arguments, plan, changes, console or standard_output())
     if plan.left < 0 and opened:
         sys.stderr.write(f"ops plan: {arguments.write}: not written, because the plan does not fit; see what would\n")
     return FITS if plan.left >= 0 else DOES_NOT_FIT
+
+
+def _show(arguments: argparse.Namespace, plan: Plan, changes: list[str], console: Console) -> None:
+    if arguments.format == "json":
+        shown = {**document(plan), "changes": changes} if arguments.write else document(plan)
+        console.out(json.dumps(shown, indent=2, ensure_ascii=False), highlight=False)
+        return
+    console.print(table.picture(plan))
+    if arguments.write and plan.left >= 0:
+        lines = [f"{arguments.write}: {len(changes)} changed", *changes]
+        if changes:
+            lines.append("Comments stay as they were: change those that explain the old numbers. Then:")
+        for line in [*lines, f"ops lint {arguments.write}"]:
+            console.print(line, soft_wrap=True, markup=False)
 
 
 def _asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
