@@ -274,7 +274,7 @@ def test_the_service_tells_of_its_instance(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The file stays as it was, and standard error says why."""
-    status, _, path = written(tmp_path, "--gpu-memory", "1.2")
+    status, _, path = written(tmp_path, "--gpu-memory", "1.6")
     assert status == 1
     assert path.read_bytes() == SERVICE.read_bytes()
     assert "not written" in capsys.readouterr().err

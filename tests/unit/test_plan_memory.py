@@ -111,7 +111,7 @@ def test_without_flash_attention_values_are_as_wide_as_the_widest() -> None:
     """Values lie transposed then, padded to one width; the scores of all heads are in memory too."""
     without = memory(SMALL, Load(8192, has_flash_attention=False, has_full_windows=True))
     assert without.kv_cache == 8 * 512 * 8192 * 2
-    assert without.compute > 8 * memory(SMALL, Load(8192)).compute
+    assert without.compute > 6 * memory(SMALL, Load(8192)).compute
 
 
 @pytest.mark.parametrize("kv_type", ["q8_0", "q4_0"])
@@ -157,10 +157,10 @@ def test_more_is_never_less(context: int, parallel: int, kv_type: str) -> None:
 
 
 def test_what_may_be_used() -> None:
-    """A gibibyte stays free; without a GPU the prompt caches are in the same memory."""
-    assert usable(DEVICES["nvidia-l4"], 24, 2 * GIB) == int(21.5 * GIB)
-    assert usable(DEVICES["nvidia-l4"], 24, 0, memory_bytes=10 * GIB) == 9 * GIB
-    assert usable(DEVICES["cpu"], 24, 2 * GIB) == 21 * GIB
+    """A gibibyte stays free; each runner takes its own on a GPU, and its prompt cache where there is none."""
+    assert usable(DEVICES["nvidia-l4"], 1, 24 * GIB, 2 * GIB) == int(21.5 * GIB) - 457 * MIB
+    assert usable(DEVICES["nvidia-l4"], 3, 24 * GIB, 2 * GIB) == int(21.5 * GIB) - 3 * 457 * MIB
+    assert usable(DEVICES["cpu"], 3, 24 * GIB, 2 * GIB) == 17 * GIB
 
 
 def test_the_log_is_read() -> None:

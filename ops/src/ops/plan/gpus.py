@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ops.plan.memory import GIB
+from ops.plan.memory import GIB, MIB
 
 CPU = "cpu"
 KEPT_FREE = GIB
@@ -12,6 +12,9 @@ KEPT_FREE = GIB
 
 With a projector Ollama asks for its weights and as much again for its buffers in the place of that.
 """
+
+RUNNER_BYTES = 457 * MIB
+"""What the driver takes for each runner's process before a byte of a model (Ollama, `DeviceInfo.MinimumMemory`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,11 @@ DEVICES = {
 }
 
 
-def usable(device: Device, container_gib: float, prompt_cache: int, memory_bytes: int | None = None) -> int:
+def usable(device: Device, models: int, container: int, prompt_cache: int) -> int:
     """Return the bytes that models may take: the device's, or without a GPU the container's, less what must be free.
 
-    `prompt_cache` is LLAMA_ARG_CACHE_RAM in bytes: host memory, so that it counts only without a GPU.
+    `prompt_cache` is LLAMA_ARG_CACHE_RAM in bytes, for each model: host memory, so that it counts only without a GPU.
     """
-    if memory_bytes or device.memory_bytes:
-        return (memory_bytes or device.memory_bytes or 0) - KEPT_FREE
-    return int(container_gib * GIB) - prompt_cache - KEPT_FREE
+    if device.memory_bytes is not None:
+        return device.memory_bytes - KEPT_FREE - models * RUNNER_BYTES
+    return container - KEPT_FREE - models * prompt_cache

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ops.plan import concurrency, cost, startup
 from ops.plan.errors import PlanRefused
 from ops.plan.gpus import usable
-from ops.plan.memory import CELLS, KV_TYPES, MIB, Load, Memory, Unplannable, memory
+from ops.plan.memory import CELLS, GIB, KV_TYPES, MIB, Load, Memory, Unplannable, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,9 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
         PlanRefused: the settings do not go together.
 
     """
-    room = usable(asked.device, asked.container_gib, asked.prompt_cache_mib * MIB, asked.memory_bytes)
+    device = replace(asked.device, memory_bytes=asked.memory_bytes or asked.device.memory_bytes)
+    asked = replace(asked, device=device)
+    room = usable(device, asked.models, int(asked.container_gib * GIB), asked.prompt_cache_mib * MIB)
     try:
         own = _memory(asked, asked.load)
     except Unplannable as error:
@@ -139,8 +141,7 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
 
 
 def _memory(asked: Asked, load: Load) -> Memory:
-    available = (asked.memory_bytes or asked.device.memory_bytes or 0) if asked.device.is_gpu else 0
-    return memory(asked.shape, load, available, on_gpu=asked.device.is_gpu)
+    return memory(asked.shape, load, asked.device.memory_bytes or 0, on_gpu=asked.device.is_gpu)
 
 
 def _fit(asked: Asked, kv_type: str, room: int) -> Fit:
@@ -167,12 +168,8 @@ def _fit(asked: Asked, kv_type: str, room: int) -> Fit:
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """Return the largest number up to `most` that fits, or 0: what takes more memory is never the smaller number."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
+    """Return the largest number up to `most` that fits, or 0; from above, since a smaller batch can make room again."""
+    return next((number for number in range(most, 0, -1) if fits(number)), 0)
 
 
 def _budget(asked: Asked) -> startup.Budget | None:
