@@ -148,6 +148,8 @@ def test_a_start_beyond_the_platform_s_bound_is_told() -> None:
         (["--min-instances", "4"], "is more than --max-instances"),
         (["--kv-cache-type", "q8_0", "--no-flash-attention"], "OLLAMA_FLASH_ATTENTION"),
         (["--load-rate", "9", "--status", "http://127.0.0.1:1"], "give one"),
+        (["--gpu", "cpu", "--gpu-memory", "9"], "--memory"),
+        (["--gpu", "cpu", "--write", str(SERVICE)], "asks for a GPU"),
     ],
 )
 def test_settings_that_do_not_go_together(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,6 +82,10 @@ def _asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
         raise PlanRefused(
             f"--min-instances {arguments.min_instances} is more than --max-instances {arguments.max_instances}"
         )
+    if given and given.has_gpu and not device.is_gpu:
+        raise PlanRefused(f"{arguments.write} asks for a GPU: plan for it (--gpu), or take it out of the file first")
+    if arguments.gpu_memory and not device.is_gpu:
+        raise PlanRefused("--gpu-memory is a GPU's; without one the container's memory counts: --memory")
     gib = arguments.memory or (given.gib if given else device.gib)
     rate, around = _load_rate(arguments)
     cache = given.prompt_cache_mib if given and given.prompt_cache_mib is not None else DEFAULT_PROMPT_CACHE_MIB

@@ -36,6 +36,7 @@ class Given:
     container_gib: float | None
     prompt_cache_mib: int | None
     has_full_windows: bool
+    has_gpu: bool
 
 
 class Service:
@@ -61,6 +62,7 @@ class Service:
             container_gib=gib(self._ollama.limits.get("memory")),
             prompt_cache_mib=whole(env.get("LLAMA_ARG_CACHE_RAM")),
             has_full_windows=env.get("LLAMA_ARG_SWA_FULL", "").lower() in ON,
+            has_gpu=self._view.gpu,
         )
 
     def put(self, wanted: Sequence[Setting]) -> list[str]:

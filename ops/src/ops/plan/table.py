@@ -63,6 +63,8 @@ def _head(plan: Plan) -> Iterator[RenderableType]:
         )
     if plan.memory.slots != asked.load.parallel:
         yield Text(f"{asked.load.parallel} slots were asked for: Ollama gives {shape.architecture} one", style="yellow")
+    if asked.load.has_full_windows and shape.window:
+        yield Text("windows are kept as long as the context: LLAMA_ARG_SWA_FULL", style="yellow")
 
 
 def _memory(plan: Plan) -> Table:
