@@ -1,7 +1,8 @@
-"""llama-server started as Ollama starts it, for what it says of its memory; it serves nothing and is ended at once."""
+"""llama-server started as Ollama starts it, for what it says of its memory; and, where wanted, for its answers."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from benchmarks.precondition import real_ollama
 from benchmarks.process import LOOPBACK, Running, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 SECONDS = 60.0
 """For a load: a model of 250 MB takes a second on two cores."""
@@ -63,12 +64,20 @@ def binary() -> str:
 
 def reported(model: Path, flags: Sequence[str]) -> Reported:
     """Start llama-server over the model with these flags beside Ollama's own, and return what it says of memory."""
-    command = [binary(), "--model", str(model), "--host", LOOPBACK, "--port", str(free_port()), "--no-webui"]
+    with serving(model, flags) as (_, server):
+        return parse(line.text for line in server.lines)
+
+
+@contextlib.contextmanager
+def serving(model: Path, flags: Sequence[str]) -> Iterator[tuple[str, Running]]:
+    """Yield the address and the process of a llama-server that answers; it is killed at the end."""
+    port = free_port()
+    command = [binary(), "--model", str(model), "--host", LOOPBACK, "--port", str(port), "--no-webui"]
     command += ["--offline", "--log-verbosity", "4", "--no-log-prefix", "--no-log-timestamps", "--no-warmup"]
     command += ["--no-jinja", "--chat-template", "chatml", "--load-mode", "none", *flags]
     with Running(command, {}) as server:
         server.first(lambda line: True if "listening on" in line.text else None, SECONDS, "server that listens")
-        return parse(line.text for line in server.lines)
+        yield f"http://{LOOPBACK}:{port}", server
 
 
 def parse(lines: Iterable[str]) -> Reported:
