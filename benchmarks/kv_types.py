@@ -28,8 +28,8 @@ CANDIDATES = 64
 SECONDS = 60.0
 """For one token after a prefix that is mostly in the cache: it takes some hundredths of a second."""
 METHOD = (
-    f"One slot of {CONTEXT} tokens on the CPU. The text is docs/adr, as far as it fits. At each {STEP}th token from the "
-    f"{FIRST}th on the next token is asked for at temperature 0, the text up to there being the prompt; the KV cache "
+    f"One slot of {CONTEXT} tokens on the CPU. The text is docs/adr, as far as it fits. Each {STEP}th token from the "
+    f"{FIRST}th on is asked for at temperature 0, the text up to there being the prompt; the KV cache "
     "holds all of it. 'same_token': the share of places where the most likely token is that of f16. 'logprob_change': "
     "of f16's most likely token, the mean absolute difference, natural logarithm; where it is no longer among the "
     f"{CANDIDATES} most likely ones, the least likely of them stands for it. Small models: others lose less or more."
@@ -92,7 +92,7 @@ def _compared(model: Path, context: int) -> dict[str, Any]:
 
 
 def change(own: Next, reference: Next) -> float:
-    """Return by how much the most likely token of the reference has become more or less likely, in natural logarithms."""
+    """Return by how much the reference's most likely token has become more or less likely, natural logarithm."""
     token = reference.token
     return abs(own.logprobs.get(token, min(own.logprobs.values())) - reference.logprobs[token])
 

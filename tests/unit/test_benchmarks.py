@@ -109,7 +109,7 @@ def result(measured: float) -> Result:
 
 
 def test_a_token_that_is_no_longer_likely_counts_as_the_least_likely() -> None:
-    """The change of f16's most likely token is told even where the other type has it no longer among its likely ones."""
+    """The change of f16's most likely token is told even where the other type has lost it from its likely ones."""
     reference = kv_types.Next({7: -0.1, 8: -3.0})
     assert reference.token == 7
     assert kv_types.change(kv_types.Next({7: -0.4, 8: -2.0}), reference) == pytest.approx(0.3)

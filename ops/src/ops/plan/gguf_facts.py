@@ -83,10 +83,15 @@ def model_shape(
         ShapeUnknown: a number is missing, or the architecture keeps what is not counted here.
 
     """
-    of = Fields(fields)
+    try:
+        return _model_shape(Fields(fields), fields.get("general.file_type"), list(tensors), name, projector_bytes)
+    except (ValueError, TypeError, IndexError, ArithmeticError) as error:
+        raise ShapeUnknown(f"its metadata does not go together ({error}); download or pull it again") from error
+
+
+def _model_shape(of: Fields, file_type: Any, every: list[Tensor], name: str, projector_bytes: int) -> ModelShape:
     if of.architecture in known.UNCOUNTED:
         raise ShapeUnknown(f"the architecture {of.architecture} keeps more than is counted here; measure it instead")
-    every = list(tensors)
     text = [each for each in every if not each.name.startswith(PROJECTOR)]
     host = [each for each in text if each.name.startswith(HOST_TENSORS)]
     table = next((each for each in host if each.name == "token_embd.weight"), Tensor("", 0, (0,)))
@@ -97,7 +102,7 @@ def model_shape(
     return ModelShape(
         name=name,
         architecture=of.architecture,
-        quantization=_quantization(fields.get("general.file_type")),
+        quantization=_quantization(file_type),
         trained_context=of.whole("context_length"),
         layers=layers_of(of, window),
         window=window,

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MOST_LAYERS = 512
+"""llama.cpp's own bound."""
+
 
 class ShapeUnknown(Exception):
     """The file is no model that can be planned; the text says what is missing."""
@@ -15,10 +18,12 @@ class ShapeUnknown(Exception):
 class Fields:
     """The metadata of one architecture, under its prefix; arrays by layer are read as such."""
 
-    def __init__(self, fields: Mapping[str, Any], layers: int = 0) -> None:
+    def __init__(self, fields: Mapping[str, Any]) -> None:
         self._fields = fields
         self.architecture = self.text("general.architecture")
-        self.count = layers or self.whole("block_count")
+        self.count = self.whole("block_count")
+        if not 0 < self.count <= MOST_LAYERS or self.whole("context_length") <= 0:
+            raise ShapeUnknown(f"it has {self.count} layers and a context of {self.whole('context_length')}: no model")
 
     def text(self, name: str, default: str | None = None) -> str:
         """Return a whole name's text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 PROJECTOR_MEDIA_TYPE = "application/vnd.ollama.image.projector"
 LONGEST_ARRAY = 1024
 """Entries of an array that is read: one for each layer; a vocabulary has hundreds of thousands."""
+MOST_ENTRIES = 2**17
+"""Of tensors, or of fields: a damaged count would be followed through the whole file."""
 SHOW_SECONDS = 30.0
 """A whole `/api/show` holds the vocabulary, some megabytes, and is read from the model's file first."""
 HALF_BYTES = 2
@@ -48,10 +51,8 @@ def shape_of(model: str, *, store: Path | None, url: str | None, environ: Mappin
 
 def from_gguf(path: Path, name: str = "", projectors: Sequence[Path] = ()) -> ModelShape:
     """Read a GGUF file, and the projectors beside it."""
-    header = _header(path)
-    fields = {key: field.contents() for key, field in header.fields.items() if field.data}
-    projector = sum(int(tensor.n_bytes) for each in projectors for tensor in _header(each).tensors)
-    tensors = [Tensor(each.name, int(each.n_bytes), tuple(map(int, each.shape))) for each in header.tensors]
+    fields, tensors = _header(path)
+    projector = sum(tensor.size_bytes for each in projectors for tensor in _header(each)[1])
     return model_shape(fields, tensors, name or path.name, projector)
 
 
@@ -73,13 +74,20 @@ class _Header(GGUFReader):
         return size, [], [], [GGUFValueType.ARRAY, GGUFValueType(kind)]
 
 
-def _header(path: Path) -> GGUFReader:
+def _header(path: Path) -> tuple[dict[str, Any], list[Tensor]]:
     try:
-        return _Header(path)
+        with path.open("rb") as file:
+            _, _, tensors_count, fields_count = struct.unpack("<IIQQ", file.read(24))
+        if max(tensors_count, fields_count) > MOST_ENTRIES:
+            raise ValueError(f"{tensors_count} tensors and {fields_count} fields")  # noqa: TRY301 — told with the others
+        header = _Header(path)
+        fields = {key: field.contents() for key, field in header.fields.items() if field.data}
+        tensors = [Tensor(each.name, int(each.n_bytes), tuple(map(int, each.shape))) for each in header.tensors]
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}; give a GGUF file, or a model's name") from error
-    except (ValueError, KeyError, IndexError, OverflowError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, struct.error) as error:
         raise SourceError(f"{path}: is no whole GGUF file ({error}); download or pull it again") from error
+    return fields, tensors
 
 
 def _from_store(model: str, stores: list[Path]) -> ModelShape:
