@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests import attention_ggufs, ggufs
 
 from ops import smollm2
@@ -178,3 +181,23 @@ def test_what_cannot_be_read_ends_in_one_line(tmp_path: Any) -> None:
     tiny.write_bytes(ggufs.gguf())
     with pytest.raises(PlanRefused, match=r"llama\.block_count"):
         shape_of(str(tiny), store=None, url=None)
+
+
+DAMAGED = (
+    "block_count context_length embedding_length attention.head_count attention.head_count_kv attention.key_length "
+    "attention.sliding_window attention.sliding_window_pattern attention.recurrent_layers full_attention_interval "
+    "ssm.inner_size feed_forward_length nextn_predict_layers"
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(DAMAGED.split()),
+        st.one_of(st.integers(-2, 70), st.text(max_size=3), st.lists(st.integers(0, 8), max_size=9), st.none()),
+    ),
+    st.sampled_from(["llama", "gemma3", "gemma4", "jamba", "qwen35", "nemotron_h", "lfm2", "step35", "exaone4"]),
+)
+def test_damaged_metadata_is_told(fields: dict[str, Any], architecture: str) -> None:
+    """Whatever stands in the metadata, it makes a shape, or an error that says so; nothing else."""
+    with contextlib.suppress(ShapeUnknown):
+        shape(architecture, **fields)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFReader, GGUFValueType
 
 from ops.models import local
@@ -62,15 +61,15 @@ class _Header(GGUFReader):
     def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:
         if raw_type != GGUFValueType.ARRAY:
             return super()._get_field_parts(orig_offs, raw_type)
-        kind, count = int(self._get(orig_offs, np.uint32)[0]), int(self._get(orig_offs + 4, np.uint64)[0])
+        kind, count = struct.unpack_from("<IQ", self.data, orig_offs)
         if count <= LONGEST_ARRAY:
             return super()._get_field_parts(orig_offs, raw_type)
-        size = 12
+        size = struct.calcsize("<IQ")
         if kind == GGUFValueType.STRING:
             for _ in range(count):
-                size += 8 + int(self._get(orig_offs + size, np.uint64)[0])
+                size += 8 + struct.unpack_from("<Q", self.data, orig_offs + size)[0]
         else:
-            size += count * np.dtype(self.gguf_scalar_to_np[GGUFValueType(kind)]).itemsize
+            size += count * self.gguf_scalar_to_np[GGUFValueType(kind)]().nbytes
         return size, [], [], [GGUFValueType.ARRAY, GGUFValueType(kind)]
 
 
