@@ -61,13 +61,13 @@ class _Header(GGUFReader):
     def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:
         if raw_type != GGUFValueType.ARRAY:
             return super()._get_field_parts(orig_offs, raw_type)
-        kind, count = struct.unpack_from("<IQ", self.data, orig_offs)
+        kind, count = struct.unpack_from("<IQ", self.data.data, orig_offs)
         if count <= LONGEST_ARRAY:
             return super()._get_field_parts(orig_offs, raw_type)
         size = struct.calcsize("<IQ")
         if kind == GGUFValueType.STRING:
             for _ in range(count):
-                size += 8 + struct.unpack_from("<Q", self.data, orig_offs + size)[0]
+                size += 8 + struct.unpack_from("<Q", self.data.data, orig_offs + size)[0]
         else:
             size += count * self.gguf_scalar_to_np[GGUFValueType(kind)]().nbytes
         return size, [], [], [GGUFValueType.ARRAY, GGUFValueType(kind)]
@@ -104,7 +104,9 @@ def _from_store(model: str, stores: list[Path]) -> ModelShape:
 def _from_server(model: str, url: str) -> ModelShape:
     """Ask a running Ollama; the arrays by layer come with its long answer alone."""
     try:
-        answer = httpx.post(f"{url}/api/show", json={"model": model, "verbose": True}, timeout=SHOW_SECONDS)
+        answer = httpx.post(
+            f"{url.removesuffix('/')}/api/show", json={"model": model, "verbose": True}, timeout=SHOW_SECONDS
+        )
         answer.raise_for_status()
         shown = answer.json()
         tensors = [_tensor(each) for each in shown["tensors"]]
