@@ -149,6 +149,7 @@ def test_a_start_beyond_the_platform_s_bound_is_told() -> None:
         (["--kv-cache-type", "q8_0", "--no-flash-attention"], "OLLAMA_FLASH_ATTENTION"),
         (["--load-rate", "9", "--status", "http://127.0.0.1:1"], "give one"),
         (["--gpu", "cpu", "--gpu-memory", "9"], "--memory"),
+        (["--models", "3", "--parallel", "256"], "at most 1000"),
         (["--gpu", "cpu", "--write", str(SERVICE)], "asks for a GPU"),
     ],
 )
@@ -160,7 +161,9 @@ def test_settings_that_do_not_go_together(arguments: list[str], words: str, caps
     assert words in said
 
 
-@pytest.mark.parametrize("arguments", [["--context", "0"], ["--rate", "nan"], ["--margin", "0.5"], ["--parallel", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["--context", "0"], ["--rate", "nan"], ["--margin", "0.5"], ["--parallel", "257"], ["--models", "65"]]
+)
 def test_numbers_that_are_none(arguments: list[str]) -> None:
     """Refused by their option's name before anything is read."""
     with pytest.raises(SystemExit) as ended:

@@ -149,7 +149,7 @@ class _Opened:
     """A service's file, read to be edited."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.resolve()
         try:
             self.document: Any = yaml_edit.load(path.read_text(encoding="utf-8"))
         except OSError as error:

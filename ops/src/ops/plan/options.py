@@ -8,6 +8,7 @@ from pathlib import Path
 
 DEVICES = ("nvidia-l4", "nvidia-rtx-pro-6000", "cpu")
 KV_TYPES = ("f16", "q8_0", "q4_0")
+MOST_SLOTS, MOST_MODELS = 256, 64
 DEFAULT_CONTEXT, DEFAULT_PROMPT_CACHE_MIB = 8192, 2048
 
 
@@ -25,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--gpu", choices=DEVICES, default=DEVICES[0], help="the device (%(default)s)")
     add("--gpu-memory", type=_positive, metavar="GIB", help="what the GPU reports, where you know better")
     add("--context", type=_count, default=DEFAULT_CONTEXT, metavar="TOKENS", help="of each slot (%(default)s)")
-    add("--parallel", type=_count, default=4, metavar="N", help="slots of each model (%(default)s)")
+    add("--parallel", type=_slots, default=4, metavar="N", help="slots of each model (%(default)s)")
     add("--kv-cache-type", choices=KV_TYPES, default=KV_TYPES[0], help="of keys and values (%(default)s)")
-    add("--models", type=_count, default=1, metavar="N", help="such models loaded at once (%(default)s)")
+    add("--models", type=_models, default=1, metavar="N", help="such models loaded at once (%(default)s)")
     add("--ideal-batch", type=_count, metavar="N", help="requests that a model works on best at once (its slots)")
     add("--batch", type=_count, metavar="TOKENS", help="num_batch, where the model pins it (Ollama's choice)")
     add("--no-flash-attention", action="store_true", help="as with OLLAMA_FLASH_ATTENTION=0")
@@ -71,6 +72,20 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 10**9:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
     return int(text)
+
+
+def _slots(text: str) -> int:
+    if (count := _count(text)) > MOST_SLOTS:
+        raise argparse.ArgumentTypeError(f"llama.cpp takes at most {MOST_SLOTS} slots, found {text!r}")
+    return count
+
+
+def _models(text: str) -> int:
+    if (count := _count(text)) > MOST_MODELS:
+        raise argparse.ArgumentTypeError(
+            f"more than {MOST_MODELS} models in one instance are not planned, found {text!r}"
+        )
+    return count
 
 
 def _whole(text: str) -> int:

@@ -9,6 +9,7 @@ from ops.plan import concurrency, cost, startup
 from ops.plan.errors import PlanRefused
 from ops.plan.gpus import usable
 from ops.plan.memory import CELLS, GIB, KV_TYPES, MIB, Load, Memory, Unplannable, memory
+from ops.plan.options import MOST_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from ops.plan.gguf_facts import ModelShape
     from ops.plan.gpus import Device
 
-MOST_SLOTS = 256
-"""llama.cpp's own bound for sequences."""
+MOST_AT_ONCE = 1000
+"""The platform's bound for containerConcurrency."""
 QUALITY = {
     "f16": "as trained",
     "q8_0": "very small loss, usually not noticed",
@@ -130,6 +131,10 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
     except Unplannable as error:
         raise PlanRefused(str(error)) from error
     at_once = concurrency.rule_of_thumb(asked.models, own.slots, asked.ideal_batch)
+    if at_once > MOST_AT_ONCE:
+        raise PlanRefused(
+            f"{at_once} requests at once: Cloud Run takes at most {MOST_AT_ONCE}; plan fewer slots or models"
+        )
     budget = _budget(asked)
     scaling = _scaling(asked, own, at_once, budget)
     try:

@@ -104,9 +104,8 @@ def _from_store(model: str, stores: list[Path]) -> ModelShape:
 def _from_server(model: str, url: str) -> ModelShape:
     """Ask a running Ollama; the arrays by layer come with its long answer alone."""
     try:
-        answer = httpx.post(
-            f"{url.removesuffix('/')}/api/show", json={"model": model, "verbose": True}, timeout=SHOW_SECONDS
-        )
+        asked = {"model": model, "verbose": True}
+        answer = httpx.post(f"{url.removesuffix('/')}/api/show", json=asked, timeout=SHOW_SECONDS)
         answer.raise_for_status()
         shown = answer.json()
         tensors = [_tensor(each) for each in shown["tensors"]]

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ops.plan.concurrency import IDLE_SECONDS, TARGET
 from ops.plan.memory import GIB, MIB
-from ops.plan.planning import MOST_SLOTS
+from ops.plan.options import MOST_SLOTS
 from ops.plan.settings import settings
 
 if TYPE_CHECKING:
