@@ -133,6 +133,22 @@ def test_rare_traffic_pays_its_idle_tails() -> None:
     assert rare["cost"]["usd_per_million_tokens"] > 100 * steady["cost"]["usd_per_million_tokens"]
 
 
+def test_slots_that_a_load_test_measured_are_compared() -> None:
+    """Throughput against latency and cost (R31): more slots serve more, each request slower, until one is cheapest."""
+    measured = ("--rate", "1", "--tokens", "100", "--measured", "4:6,1:2,8:9", "--max-instances", "9")
+    status, said = plan(MODEL, *measured)
+    assert status == 0
+    assert "cheapest" in said
+    choices = planned(*measured)["choices"]
+    assert [each["slots"] for each in choices] == [1, 4, 8]
+    assert [each["requests_per_second"] for each in choices] == pytest.approx([1 / 2, 4 / 6, 8 / 9])
+    assert [each["at_once"] for each in choices] == [2, 8, 16]
+    assert all(each["seconds"] >= seconds for each, seconds in zip(choices, (2, 6, 9), strict=True))
+    assert choices[2]["instances"] < choices[0]["instances"]
+    assert choices[2]["usd_per_million_tokens"] < choices[0]["usd_per_million_tokens"]
+    assert planned(*measured)["scaling"]["queue"]["utilisation"] > 0
+
+
 def test_a_start_beyond_the_platform_s_bound_is_told() -> None:
     """A source too slow for 1800 s: the plan says so, and offers no such probe."""
     _, said = plan(MODEL, "--load-rate", "0.05")
@@ -143,7 +159,8 @@ def test_a_start_beyond_the_platform_s_bound_is_told() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--rate", "2"], "--seconds go together"),
+        (["--rate", "2"], "go together"),
+        (["--rate", "2", "--measured", "2:5"], "--parallel's slots"),
         (["--tokens", "2"], "give --rate and --seconds"),
         (["--min-instances", "4"], "is more than --max-instances"),
         (["--kv-cache-type", "q8_0", "--no-flash-attention"], "OLLAMA_FLASH_ATTENTION"),
@@ -162,7 +179,8 @@ def test_settings_that_do_not_go_together(arguments: list[str], words: str, caps
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--context", "0"], ["--rate", "nan"], ["--margin", "0.5"], ["--parallel", "257"], ["--models", "65"]]
+    "arguments",
+    [["--context", "0"], ["--rate", "nan"], ["--margin", "0.5"], ["--parallel", "257"], ["--measured", "4"]],
 )
 def test_numbers_that_are_none(arguments: list[str]) -> None:
     """Refused by their option's name before anything is read."""

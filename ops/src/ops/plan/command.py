@@ -74,8 +74,12 @@ def _show(arguments: argparse.Namespace, plan: Plan, changes: list[str], console
 
 def _asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
     device = DEVICES[arguments.gpu]
-    if (arguments.rate is None) != (arguments.seconds is None):
-        raise PlanRefused("--rate and --seconds go together: how many requests come, and how long one takes")
+    seconds = arguments.seconds or dict(arguments.measured).get(arguments.parallel)
+    if (arguments.rate is None) != (seconds is None):
+        raise PlanRefused(
+            "--rate and --seconds (or --measured with --parallel's slots) go together: how many requests come, and how "
+            "long one takes"
+        )
     if arguments.tokens and arguments.rate is None:
         raise PlanRefused("--tokens is for the price of this traffic's: give --rate and --seconds too")
     if arguments.min_instances > arguments.max_instances:
@@ -108,7 +112,8 @@ def _asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
         zonal_redundancy=arguments.zonal_redundancy,
         ideal_batch=arguments.ideal_batch,
         memory_bytes=int(arguments.gpu_memory * GIB) if arguments.gpu_memory else None,
-        traffic=Traffic(arguments.rate, arguments.seconds) if arguments.rate else None,
+        traffic=Traffic(arguments.rate, seconds) if arguments.rate and seconds else None,
+        measured=arguments.measured,
         tokens=arguments.tokens,
         bytes_per_second=rate,
         around_seconds=arguments.around_seconds or around,

@@ -38,6 +38,7 @@ def document(plan: Plan) -> dict[str, Any]:
             "kv_types": [dataclasses.asdict(fit) for fit in plan.fits],
             "container_concurrency": plan.at_once,
             "scaling": {**dataclasses.asdict(plan.scaling), "fits": plan.scaling.fits} if plan.scaling else None,
+            "choices": [dataclasses.asdict(each) for each in plan.choices],
             "startup": {**dataclasses.asdict(plan.budget), "seconds": plan.budget.seconds, "fits": plan.budget.fits}
             if plan.budget
             else None,

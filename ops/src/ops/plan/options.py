@@ -53,6 +53,13 @@ def _traffic(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--rate", type=_positive, metavar="R", help="requests a second")
     add("--seconds", type=_positive, metavar="S", help="that one takes in its slot, all slots busy: measure it")
+    add(
+        "--measured",
+        type=_measured,
+        default=(),
+        metavar="N:S,…",
+        help="by a load test: slots, and seconds of a request with all of them busy: 1:2.1,2:2.9,4:4.6",
+    )
     add("--tokens", type=_count, metavar="N", help="of an answer")
     add("--min-instances", type=_whole, default=0, metavar="N", help="minScale (%(default)s)")
     add(
@@ -72,6 +79,11 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 10**9:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
     return int(text)
+
+
+def _measured(text: str) -> tuple[tuple[int, float], ...]:
+    pairs = [each.partition(":") for each in text.split(",")]
+    return tuple(sorted({_slots(slots.strip()): _positive(seconds) for slots, _, seconds in pairs}.items()))
 
 
 def _slots(text: str) -> int:

@@ -45,6 +45,8 @@ class Asked:
     ideal_batch: int | None = None
     memory_bytes: int | None = None
     traffic: concurrency.Traffic | None = None
+    measured: tuple[tuple[int, float], ...] = ()
+    """By a load test: slots of each model, and the seconds of a request with all of them busy."""
     tokens: int | None = None
     """Tokens of an answer, for the price of a million."""
     bytes_per_second: float | None = None
@@ -81,6 +83,24 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One number of slots that a load test has measured, at the traffic that was given."""
+
+    slots: int
+    at_once: int
+    fits: bool
+    """In memory, and with the instances that may run."""
+    requests_per_second: float
+    """That one instance serves with all slots busy."""
+    instances: int
+    seconds: float
+    """Of a request on average, its wait for a slot included."""
+    p95_wait_seconds: float
+    usd_per_month: float | None
+    usd_per_million_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that follows."""
 
@@ -95,6 +115,8 @@ class Plan:
     budget: startup.Budget | None
     costs: Costs | None
     price_unknown: str
+    choices: tuple[Choice, ...]
+    """What throughput, latency and cost become with each number of slots that was measured."""
     prices: cost.Prices
 
     @property
@@ -142,7 +164,7 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
     except cost.PriceUnknown as error:
         costs, unknown = None, str(error)
     fits = tuple(_fit(asked, kv_type, room) for kv_type in dict.fromkeys((*KV_TYPES, asked.load.kv_type)))
-    return Plan(asked, own, room, fits, at_once, scaling, budget, costs, unknown, prices)
+    return Plan(asked, own, room, fits, at_once, scaling, budget, costs, unknown, _choices(asked, prices), prices)
 
 
 def _memory(asked: Asked, load: Load) -> Memory:
@@ -170,6 +192,31 @@ def _fit(asked: Asked, kv_type: str, room: int) -> Fit:
         largest_parallel=_largest(lambda count: fits(replace(load, parallel=count)), slots) or None,
         quality=QUALITY.get(kv_type, ""),
     )
+
+
+def _choices(asked: Asked, prices: cost.Prices) -> tuple[Choice, ...]:
+    if asked.traffic is None:
+        return ()
+    found = []
+    for slots, seconds in asked.measured:
+        traffic = replace(asked.traffic, seconds=seconds)
+        own = plan(replace(asked, load=replace(asked.load, parallel=slots), traffic=traffic, measured=()), prices)
+        if own.scaling is None:
+            continue
+        found.append(
+            Choice(
+                slots=slots,
+                at_once=own.at_once,
+                fits=own.left >= 0 and own.scaling.fits,
+                requests_per_second=own.memory.slots * asked.models / seconds,
+                instances=own.scaling.instances,
+                seconds=seconds + own.scaling.queue.mean_wait_seconds,
+                p95_wait_seconds=own.scaling.queue.p95_wait_seconds,
+                usd_per_month=own.costs.usd_per_month if own.costs else None,
+                usd_per_million_tokens=own.costs.usd_per_million_tokens if own.costs else None,
+            )
+        )
+    return tuple(found)
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int:

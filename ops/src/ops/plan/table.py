@@ -165,6 +165,39 @@ def _requests(plan: Plan) -> Iterator[RenderableType]:
     table.add_row("starts from zero", f"{scaling.cold_starts_per_hour:.2g} an hour")
     table.add_row("requests that meet one", f"{scaling.cold_share:.1%}")
     yield table
+    if plan.choices:
+        yield _choices(plan)
+
+
+def _choices(plan: Plan) -> Table:
+    table = _table(
+        "\nThroughput against latency and cost, by your load test",
+        "slots",
+        "containerConcurrency",
+        "requests/s of an instance",
+        "instances",
+        "a request, mean",
+        "wait, 95th percentile",
+        "$ a month",
+        "$ a million tokens",
+        "",
+    )
+    affordable = [each.usd_per_month for each in plan.choices if each.fits and each.usd_per_month is not None]
+    for each in plan.choices:
+        is_cheapest = bool(affordable) and each.fits and each.usd_per_month == min(affordable)
+        table.add_row(
+            str(each.slots),
+            str(each.at_once),
+            f"{each.requests_per_second:.2f}",
+            str(each.instances),
+            _seconds(each.seconds),
+            _seconds(each.p95_wait_seconds),
+            "-" if each.usd_per_month is None else f"{each.usd_per_month:.0f}",
+            "-" if each.usd_per_million_tokens is None else f"{each.usd_per_million_tokens:.2f}",
+            "cheapest" if is_cheapest else "" if each.fits else "does not fit",
+            style="bold" if is_cheapest else "" if each.fits else "dim",
+        )
+    return table
 
 
 def _start(plan: Plan) -> Iterator[RenderableType]:
