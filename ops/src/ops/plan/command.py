@@ -13,6 +13,7 @@ import httpx
 
 from ops import yaml_edit
 from ops.plan import cost, planning, startup, table
+from ops.plan.asked import Asked
 from ops.plan.concurrency import Traffic
 from ops.plan.document import document
 from ops.plan.errors import PlanError, PlanRefused, SourceError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from ops.plan.planning import Asked, Plan
+    from ops.plan.planning import Plan
 
 FITS, DOES_NOT_FIT = 0, 1
 INTERRUPTED = 130
@@ -93,7 +94,7 @@ def _asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
     gib = arguments.memory or (given.gib if given else device.gib)
     rate, around = _load_rate(arguments)
     cache = given.prompt_cache_mib if given and given.prompt_cache_mib is not None else DEFAULT_PROMPT_CACHE_MIB
-    return planning.Asked(
+    return Asked(
         shape=shape_of(arguments.model, store=arguments.store, url=arguments.url),
         device=device,
         load=Load(

@@ -7,67 +7,15 @@ from typing import TYPE_CHECKING
 
 from ops.plan import concurrency, cost, startup
 from ops.plan.errors import PlanRefused
+from ops.plan.fits import Fit, fit_of, memory_of
 from ops.plan.gpus import usable
-from ops.plan.memory import CELLS, GIB, KV_TYPES, MIB, Load, Memory, Unplannable, memory
-from ops.plan.options import MOST_SLOTS
+from ops.plan.memory import GIB, KV_TYPES, MIB, Memory, Unplannable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ops.plan.gguf_facts import ModelShape
-    from ops.plan.gpus import Device
+    from ops.plan.asked import Asked
 
 MOST_AT_ONCE = 1000
 """The platform's bound for containerConcurrency."""
-QUALITY = {
-    "f16": "as trained",
-    "q8_0": "very small loss, usually not noticed",
-    "q4_0": "small to medium loss, more at long contexts",
-}
-"""As Ollama's FAQ puts it; models with few heads for keys and values may lose more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the operator wants to know of."""
-
-    shape: ModelShape
-    device: Device
-    load: Load
-    models: int
-    vcpu: float
-    gib: float
-    """Of the whole instance."""
-    container_gib: float
-    """Of Ollama's container."""
-    prompt_cache_mib: int
-    zonal_redundancy: bool
-    ideal_batch: int | None = None
-    memory_bytes: int | None = None
-    traffic: concurrency.Traffic | None = None
-    measured: tuple[tuple[int, float], ...] = ()
-    """By a load test: slots of each model, and the seconds of a request with all of them busy."""
-    tokens: int | None = None
-    """Tokens of an answer, for the price of a million."""
-    bytes_per_second: float | None = None
-    around_seconds: float = startup.BOOT_SECONDS + startup.WARM_SECONDS
-    margin: float = startup.MARGIN
-    least_instances: int = 0
-    most_instances: int = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """One KV cache type: what it takes, and what would fit with it. None: nothing does."""
-
-    kv_type: str
-    memory: Memory | None
-    """None where the model's heads do not go with the type; `reason` says so."""
-    fits: bool
-    largest_context: int | None
-    largest_parallel: int | None
-    quality: str
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +97,7 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
     asked = replace(asked, device=device)
     room = usable(device, asked.models, int(asked.container_gib * GIB), asked.prompt_cache_mib * MIB)
     try:
-        own = _memory(asked, asked.load)
+        own = memory_of(asked, asked.load)
     except Unplannable as error:
         raise PlanRefused(str(error)) from error
     at_once = concurrency.rule_of_thumb(asked.models, own.slots, asked.ideal_batch)
@@ -163,35 +111,8 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
         costs, unknown = _costs(asked, scaling, prices), ""
     except cost.PriceUnknown as error:
         costs, unknown = None, str(error)
-    fits = tuple(_fit(asked, kv_type, room) for kv_type in dict.fromkeys((*KV_TYPES, asked.load.kv_type)))
+    fits = tuple(fit_of(asked, kv_type, room) for kv_type in dict.fromkeys((*KV_TYPES, asked.load.kv_type)))
     return Plan(asked, own, room, fits, at_once, scaling, budget, costs, unknown, _choices(asked, prices), prices)
-
-
-def _memory(asked: Asked, load: Load) -> Memory:
-    return memory(asked.shape, load, asked.device.memory_bytes or 0, on_gpu=asked.device.is_gpu)
-
-
-def _fit(asked: Asked, kv_type: str, room: int) -> Fit:
-    load = replace(asked.load, kv_type=kv_type)
-
-    def fits(changed: Load) -> bool:
-        return _memory(asked, changed).total * asked.models <= room
-
-    try:
-        own = _memory(asked, load)
-    except Unplannable as error:
-        return Fit(kv_type, None, False, None, None, QUALITY.get(kv_type, ""), str(error))
-    steps = -(-asked.shape.trained_context // CELLS)
-    context = _largest(lambda step: fits(replace(load, context=step * CELLS)), steps)
-    slots = 1 if asked.shape.has_one_slot else MOST_SLOTS
-    return Fit(
-        kv_type=kv_type,
-        memory=own,
-        fits=fits(load),
-        largest_context=min(context * CELLS, asked.shape.trained_context) if context else None,
-        largest_parallel=_largest(lambda count: fits(replace(load, parallel=count)), slots) or None,
-        quality=QUALITY.get(kv_type, ""),
-    )
 
 
 def _choices(asked: Asked, prices: cost.Prices) -> tuple[Choice, ...]:
@@ -217,11 +138,6 @@ def _choices(asked: Asked, prices: cost.Prices) -> tuple[Choice, ...]:
             )
         )
     return tuple(found)
-
-
-def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """Return the largest number up to `most` that fits, or 0; from above, since a smaller batch can make room again."""
-    return next((number for number in range(most, 0, -1) if fits(number)), 0)
 
 
 def _budget(asked: Asked) -> startup.Budget | None:

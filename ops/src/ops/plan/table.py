@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from ops.plan.concurrency import IDLE_SECONDS, TARGET
+from ops.plan.concurrency import IDLE_SECONDS
 from ops.plan.memory import GIB, MIB
 from ops.plan.options import MOST_SLOTS
 from ops.plan.settings import settings
+from ops.plan.traffic_table import grid, requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
+    from rich.table import Table
 
-    from ops.plan.planning import Fit, Plan
+    from ops.plan.fits import Fit
+    from ops.plan.planning import Plan
 
 DISCLAIMER = "Sizes of buffers are those of llama.cpp's CPU graph; a GPU's differ by some per cent of the total."
 
@@ -31,7 +32,7 @@ def picture(plan: Plan) -> Group:
         _memory(plan),
         _verdict(plan),
         _kv_types(plan),
-        *_requests(plan),
+        *requests(plan),
         *_start(plan),
         *_cost(plan),
     ]
@@ -69,7 +70,7 @@ def _head(plan: Plan) -> Iterator[RenderableType]:
 
 def _memory(plan: Plan) -> Table:
     own, load = plan.memory, plan.asked.load
-    table = _table("Memory", "", "a slot", "a model", "all")
+    table = grid("Memory", "", "a slot", "a model", "all")
     each = size(own.kv_cache_of_a_slot)
     rows = [
         ("weights", "", own.weights),
@@ -102,7 +103,7 @@ def _verdict(plan: Plan) -> Text:
 
 def _kv_types(plan: Plan) -> Table:
     asked = plan.asked
-    table = _table(
+    table = grid(
         "What each KV cache type would buy",
         "type",
         "KV cache",
@@ -136,70 +137,6 @@ def _kv_row(fit: Fit, models: int) -> tuple[str, ...]:
     )
 
 
-def _requests(plan: Plan) -> Iterator[RenderableType]:
-    asked, own = plan.asked, plan.memory
-    batch = asked.ideal_batch or own.slots
-    yield Text("\nRequests at once", style="bold")
-    yield Text(
-        f"(models x parallel) + (models x ideal batch) = {asked.models} x {own.slots} + {asked.models} x {batch} = "
-        f"{plan.at_once}: containerConcurrency. {asked.models * own.slots} are computed, the rest wait in Ollama."
-    )
-    yield Text(
-        "Cloud Run adds instances by CPU and by requests at once, never by GPU utilisation: over a minute each is kept "
-        f"at {TARGET:.0%} of containerConcurrency, {TARGET * plan.at_once:.1f} requests here. Too high a value makes "
-        "requests queue in a full instance, too low a one pays for half-empty GPUs; a load test finds the real one."
-    )
-    if plan.scaling is None or asked.traffic is None:
-        yield Text("Give --rate and --seconds to see instances, waits and cold starts.", style="dim")
-        return
-    scaling, queue = plan.scaling, plan.scaling.queue
-    table = _table(
-        f"At {asked.traffic.rate:g} requests/s of {asked.traffic.seconds:g} s (M/M/c in each instance)", "", ""
-    )
-    limit = "" if scaling.fits else f", but maxScale is {scaling.limit}: requests pile up, then get 429"
-    table.add_row("instances", f"{scaling.instances}{limit}", style="" if scaling.fits else "bold red")
-    table.add_row("slots busy", f"{min(queue.utilisation, 1):.0%}")
-    table.add_row("requests that wait for a slot", f"{queue.waiting_share:.0%}")
-    table.add_row("wait, mean", _seconds(queue.mean_wait_seconds))
-    table.add_row("wait, 95th percentile", _seconds(queue.p95_wait_seconds))
-    table.add_row("starts from zero", f"{scaling.cold_starts_per_hour:.2g} an hour")
-    table.add_row("requests that meet one", f"{scaling.cold_share:.1%}")
-    yield table
-    if plan.choices:
-        yield _choices(plan)
-
-
-def _choices(plan: Plan) -> Table:
-    table = _table(
-        "\nThroughput against latency and cost, by your load test",
-        "slots",
-        "containerConcurrency",
-        "requests/s of an instance",
-        "instances",
-        "a request, mean",
-        "wait, 95th percentile",
-        "$ a month",
-        "$ a million tokens",
-        "",
-    )
-    affordable = [each.usd_per_month for each in plan.choices if each.fits and each.usd_per_month is not None]
-    for each in plan.choices:
-        is_cheapest = bool(affordable) and each.fits and each.usd_per_month == min(affordable)
-        table.add_row(
-            str(each.slots),
-            str(each.at_once),
-            f"{each.requests_per_second:.2f}",
-            str(each.instances),
-            _seconds(each.seconds),
-            _seconds(each.p95_wait_seconds),
-            "-" if each.usd_per_month is None else f"{each.usd_per_month:.0f}",
-            "-" if each.usd_per_million_tokens is None else f"{each.usd_per_million_tokens:.2f}",
-            "cheapest" if is_cheapest else "" if each.fits else "does not fit",
-            style="bold" if is_cheapest else "" if each.fits else "dim",
-        )
-    return table
-
-
 def _start(plan: Plan) -> Iterator[RenderableType]:
     yield Text("\nStart", style="bold")
     budget = plan.budget
@@ -227,7 +164,7 @@ def _cost(plan: Plan) -> Iterator[RenderableType]:
         return
     costs = plan.costs
     parts = f"{asked.vcpu:g} CPU, {asked.gib:g} GiB" + (f", {asked.device.name}" if asked.device.is_gpu else "")
-    table = _table(f"US dollars, {prices.region}, list prices read {prices.read}", "", "")
+    table = grid(f"US dollars, {prices.region}, list prices read {prices.read}", "", "")
     table.add_row(f"an hour of an instance ({parts})", f"{costs.usd_per_hour:.3f}")
     if not asked.least_instances:
         table.add_row(f"an idle tail of {IDLE_SECONDS / 60:.0f} minutes, the longest", f"{costs.usd_per_idle_tail:.3f}")
@@ -239,19 +176,7 @@ def _cost(plan: Plan) -> Iterator[RenderableType]:
 
 
 def _settings(plan: Plan) -> Table:
-    table = _table("\nSettings", "where", "name", "value", "why")
+    table = grid("\nSettings", "where", "name", "value", "why")
     for each in settings(plan):
         table.add_row(each.place, each.name, str(each.value), each.reason)
-    return table
-
-
-def _seconds(seconds: float) -> str:
-    return "without end" if math.isinf(seconds) else f"{seconds:.2f} s"
-
-
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for index, heading in enumerate(headings):
-        is_number = index > 0 and heading not in ("quality", "why", "name", "value") and bool(heading)
-        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
     return table
