@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from benchmarks import fetch, footprint, gap, growth, held_probe, overhead, prefetch, prompt_cache, time_to_loaded
+from benchmarks import (
+    fetch,
+    footprint,
+    gap,
+    growth,
+    held_probe,
+    kv_types,
+    overhead,
+    plan,
+    prefetch,
+    prompt_cache,
+    time_to_loaded,
+)
 from benchmarks.precondition import NotHereError
 
 if TYPE_CHECKING:
@@ -23,7 +35,19 @@ if TYPE_CHECKING:
 
 BENCHMARKS: dict[str, Callable[..., Result]] = {
     module.NAME: module.run
-    for module in (gap, held_probe, time_to_loaded, overhead, footprint, growth, prefetch, prompt_cache, fetch)
+    for module in (
+        gap,
+        held_probe,
+        time_to_loaded,
+        overhead,
+        footprint,
+        growth,
+        prefetch,
+        prompt_cache,
+        fetch,
+        plan,
+        kv_types,
+    )
 }
 PLAIN_WIDTH = 140
 """Columns where the output is no terminal."""

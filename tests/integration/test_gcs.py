@@ -136,7 +136,7 @@ async def test_an_interrupted_download_goes_on(bucket: BucketServer, store: Path
 
     await again.fetch(("m",))
 
-    assert 0 < bucket.asked.count(name) < -(-len(WEIGHTS) // PART)
+    assert bucket.asked.count(name) < -(-len(WEIGHTS) // PART)
     assert again.progress.snapshot().resumed_bytes > 0
     assert weights_of(store, manifest).read_bytes() == WEIGHTS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import __main__ as command
-from benchmarks import gemma, prefetch, sample, servers
+from benchmarks import gemma, kv_types, prefetch, sample, servers
 from benchmarks.precondition import NotHereError, real_ollama
 from benchmarks.process import Line
 from benchmarks.result import Result, Target
@@ -106,3 +106,11 @@ def result(measured: float) -> Result:
     """Return a result with one target of at most 5 ms."""
     target = Target("a claim", measured, 5.0, "ms")
     return Result(name="x", server="none", method="by hand", targets=(target,), measured={"figure": measured})
+
+
+def test_a_token_that_is_no_longer_likely_counts_as_the_least_likely() -> None:
+    """The change of f16's most likely token is told even where the other type has lost it from its likely ones."""
+    reference = kv_types.Next({7: -0.1, 8: -3.0})
+    assert reference.token == 7
+    assert kv_types.change(kv_types.Next({7: -0.4, 8: -2.0}), reference) == pytest.approx(0.3)
+    assert kv_types.change(kv_types.Next({8: -0.2, 9: -5.0}), reference) == pytest.approx(4.9)

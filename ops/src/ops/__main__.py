@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ops.lint import command as lint
 from ops.models import command as models
 from ops.pin import command as pin
+from ops.plan import options as plan_options
 from ops.up import options
 
 if TYPE_CHECKING:
@@ -60,6 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         does="put a model of this machine into a bucket",
         description="Models between the local Ollama store and a bucket that the agent, or a mount, reads.",
     )
+    add(
+        "plan",
+        plan_options.add_arguments,
+        _plan,
+        does="what a model needs, what fits, how many requests at once, and what it costs",
+        description="Plan a service before it is deployed: memory, concurrency, the startup probe, cost, settings.",
+    )
     arguments = parser.parse_args(argv)
     status: int = arguments.run(arguments)
     return status
@@ -69,6 +77,12 @@ def _up(arguments: argparse.Namespace) -> int:
     from ops.up import command  # noqa: PLC0415 — a quarter of a second of imports that no other command needs
 
     return command.run(options.from_arguments(arguments))
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from ops.plan import command  # noqa: PLC0415 — half a second of imports that no other command needs
+
+    return command.run(arguments)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+"""What the operator wants to know of: the model, the device, how it is loaded, and what is sent to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ops.plan import startup
+
+if TYPE_CHECKING:
+    from ops.plan.concurrency import Traffic
+    from ops.plan.gguf_facts import ModelShape
+    from ops.plan.gpus import Device
+    from ops.plan.memory import Load
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question."""
+
+    shape: ModelShape
+    device: Device
+    load: Load
+    models: int
+    vcpu: float
+    gib: float
+    """Of the whole instance."""
+    container_gib: float
+    """Of Ollama's container."""
+    prompt_cache_mib: int
+    zonal_redundancy: bool
+    ideal_batch: int | None = None
+    memory_bytes: int | None = None
+    traffic: Traffic | None = None
+    measured: tuple[tuple[int, float], ...] = ()
+    """By a load test: slots of each model, and the seconds of a request with all of them busy."""
+    tokens: int | None = None
+    """Tokens of an answer, for the price of a million."""
+    bytes_per_second: float | None = None
+    around_seconds: float = startup.BOOT_SECONDS + startup.WARM_SECONDS
+    margin: float = startup.MARGIN
+    least_instances: int = 0
+    most_instances: int = 3

@@ -1,0 +1,179 @@
+"""A plan: what was asked for, and all that follows from it; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ops.plan import concurrency, cost, startup
+from ops.plan.errors import PlanRefused
+from ops.plan.fits import Fit, fit_of, memory_of
+from ops.plan.gpus import usable
+from ops.plan.memory import GIB, KV_TYPES, MIB, Memory, Unplannable
+
+if TYPE_CHECKING:
+    from ops.plan.asked import Asked
+
+MOST_AT_ONCE = 1000
+"""The platform's bound for containerConcurrency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """US dollars; None where what it takes to know was not told."""
+
+    usd_per_hour: float
+    usd_per_idle_tail: float
+    """For the quarter of an hour for which an instance without requests may be kept."""
+    usd_per_month: float | None
+    """At the traffic that was given, for 730 hours."""
+    usd_per_million_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One number of slots that a load test has measured, at the traffic that was given."""
+
+    slots: int
+    at_once: int
+    fits: bool
+    """In memory, and with the instances that may run."""
+    requests_per_second: float
+    """That one instance serves with all slots busy."""
+    instances: int
+    seconds: float
+    """Of a request on average, its wait for a slot included."""
+    p95_wait_seconds: float
+    usd_per_month: float | None
+    usd_per_million_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that follows."""
+
+    asked: Asked
+    memory: Memory
+    """Of one of the models."""
+    usable: int
+    fits: tuple[Fit, ...]
+    at_once: int
+    """containerConcurrency: requests that one instance is sent at once."""
+    scaling: concurrency.Scaling | None
+    budget: startup.Budget | None
+    costs: Costs | None
+    price_unknown: str
+    choices: tuple[Choice, ...]
+    """What throughput, latency and cost become with each number of slots that was measured."""
+    prices: cost.Prices
+
+    @property
+    def total(self) -> int:
+        """The bytes of all models together."""
+        return self.memory.total * self.asked.models
+
+    @property
+    def context(self) -> int:
+        """Tokens of each slot: what was asked for, never more than the model was trained for."""
+        return min(self.asked.load.context, self.asked.shape.trained_context)
+
+    @property
+    def left(self) -> int:
+        """Bytes that stay free below what may be used; negative: so many too many."""
+        return self.usable - self.total
+
+
+MONTH_HOURS = 730
+
+
+def plan(asked: Asked, prices: cost.Prices) -> Plan:
+    """Return the plan.
+
+    Raises:
+        PlanRefused: the settings do not go together.
+
+    """
+    device = replace(asked.device, memory_bytes=asked.memory_bytes or asked.device.memory_bytes)
+    asked = replace(asked, device=device)
+    room = usable(device, asked.models, int(asked.container_gib * GIB), asked.prompt_cache_mib * MIB)
+    try:
+        own = memory_of(asked, asked.load)
+    except Unplannable as error:
+        raise PlanRefused(str(error)) from error
+    at_once = concurrency.rule_of_thumb(asked.models, own.slots, asked.ideal_batch)
+    if at_once > MOST_AT_ONCE:
+        raise PlanRefused(
+            f"{at_once} requests at once: Cloud Run takes at most {MOST_AT_ONCE}; plan fewer slots or models"
+        )
+    budget = _budget(asked)
+    scaling = _scaling(asked, own, at_once, budget)
+    try:
+        costs, unknown = _costs(asked, scaling, prices), ""
+    except cost.PriceUnknown as error:
+        costs, unknown = None, str(error)
+    fits = tuple(fit_of(asked, kv_type, room) for kv_type in dict.fromkeys((*KV_TYPES, asked.load.kv_type)))
+    return Plan(asked, own, room, fits, at_once, scaling, budget, costs, unknown, _choices(asked, prices), prices)
+
+
+def _choices(asked: Asked, prices: cost.Prices) -> tuple[Choice, ...]:
+    if asked.traffic is None:
+        return ()
+    found = []
+    for slots, seconds in asked.measured:
+        traffic = replace(asked.traffic, seconds=seconds)
+        own = plan(replace(asked, load=replace(asked.load, parallel=slots), traffic=traffic, measured=()), prices)
+        if own.scaling is None:
+            continue
+        found.append(
+            Choice(
+                slots=slots,
+                at_once=own.at_once,
+                fits=own.left >= 0 and own.scaling.fits,
+                requests_per_second=own.memory.slots * asked.models / seconds,
+                instances=own.scaling.instances,
+                seconds=seconds + own.scaling.queue.mean_wait_seconds,
+                p95_wait_seconds=own.scaling.queue.p95_wait_seconds,
+                usd_per_month=own.costs.usd_per_month if own.costs else None,
+                usd_per_million_tokens=own.costs.usd_per_million_tokens if own.costs else None,
+            )
+        )
+    return tuple(found)
+
+
+def _budget(asked: Asked) -> startup.Budget | None:
+    if asked.bytes_per_second is None:
+        return None
+    size = (asked.shape.weight_bytes + asked.shape.projector_bytes) * asked.models
+    return startup.budget(
+        size,
+        asked.bytes_per_second,
+        is_gpu=asked.device.is_gpu,
+        around_seconds=asked.around_seconds,
+        margin=asked.margin,
+    )
+
+
+def _scaling(asked: Asked, own: Memory, at_once: int, budget: startup.Budget | None) -> concurrency.Scaling | None:
+    if asked.traffic is None:
+        return None
+    return concurrency.scaling(
+        asked.traffic,
+        own.slots * asked.models,
+        at_once,
+        start_seconds=budget.usual if budget else asked.around_seconds,
+        least=asked.least_instances,
+        limit=asked.most_instances,
+    )
+
+
+def _costs(asked: Asked, scaling: concurrency.Scaling | None, prices: cost.Prices) -> Costs:
+    gpu = asked.device.name if asked.device.is_gpu else None
+    hour = cost.usd_per_hour(cost.Instance(asked.vcpu, asked.gib, gpu, asked.zonal_redundancy), prices)
+    tail = hour * concurrency.IDLE_SECONDS / cost.HOUR_SECONDS
+    if scaling is None or asked.traffic is None:
+        return Costs(hour, tail, None, None)
+    running = min(scaling.instances, scaling.limit)
+    billed = hour * (scaling.up_share if running == 1 else max(running, asked.least_instances))
+    tokens = asked.traffic.rate * asked.tokens if asked.tokens and scaling.fits else None
+    million = cost.usd_per_million_tokens(billed, tokens) if tokens else None
+    return Costs(hour, tail, billed * MONTH_HOURS, million)

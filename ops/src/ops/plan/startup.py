@@ -1,0 +1,63 @@
+"""The startup probe's budget: how long a start takes at a known rate, with a margin, against the platform's bounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ops.lint.rules.probes import BOUND, GPU_BOUND
+from ops.lint.rules.startup import OLDER_BOUND
+
+PERIOD_SECONDS = 10
+MARGIN = 2.0
+"""Starts are slower than usual when a node is new or its network is shared: twice the usual is forgiven."""
+LEAST_SECONDS = 60.0
+BOOT_SECONDS = 10.0
+"""Before the first byte of the weights is read: container, driver (5 s by Cloud Run's GPU page) and Ollama itself."""
+WARM_SECONDS = 10.0
+"""After the last one: the first tokens and the warm-up prompts. `ops plan --boot-seconds` has both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A startup probe's numbers, in seconds."""
+
+    usual: float
+    """What a start takes at the rate that was given."""
+    period: int
+    threshold: int
+    ceiling: int
+    """The platform's bound for threshold x period."""
+
+    @property
+    def seconds(self) -> int:
+        """What the platform waits, without the initial delay."""
+        return self.period * self.threshold
+
+    @property
+    def fits(self) -> bool:
+        """Whether the platform takes such a probe."""
+        return self.seconds <= self.ceiling
+
+    @property
+    def fits_older_bound(self) -> bool:
+        """Whether it keeps within the lower bound too, which older pages and the API's schema name."""
+        return self.seconds < OLDER_BOUND
+
+
+def budget(
+    size_bytes: int,
+    bytes_per_second: float,
+    *,
+    is_gpu: bool,
+    around_seconds: float = BOOT_SECONDS + WARM_SECONDS,
+    margin: float = MARGIN,
+    period: int = PERIOD_SECONDS,
+) -> Budget:
+    """Return the budget for weights of `size_bytes` that are read at `bytes_per_second`.
+
+    `around_seconds` is the rest of the start, before and after the load.
+    """
+    usual = around_seconds + size_bytes / bytes_per_second
+    threshold = math.ceil(max(usual * margin, LEAST_SECONDS) / period)
+    return Budget(usual, period, threshold, GPU_BOUND if is_gpu else BOUND)
