@@ -49,6 +49,14 @@ def state(port: int) -> str:
     return str(status(port)["state"])
 
 
+def ready(port: int) -> bool | None:
+    """Return True once an agent is READY, None before, also while it does not listen yet: for `Running.until`."""
+    try:
+        return state(port) == "READY" or None
+    except OSError:
+        return None
+
+
 def status(port: int) -> dict[str, Any]:
     """Ask an agent for its /status."""
     url = f"http://{LOOPBACK}:{port}/status"

@@ -78,7 +78,7 @@ def _idle(server: servers.Server, seconds: float) -> tuple[dict[str, Any], dict[
     ):
         for process, own in ((plain, ports[0]), (logging, ports[1])):
             prober.first_answer(process, own, "/live")
-            process.until(partial(_ready, own), READY_SECONDS, "READY")
+            process.until(partial(agents.ready, own), READY_SECONDS, "READY")
         logging.first(_structured, READY_SECONDS, "structured line")
         began = time.monotonic()
         before = [agents.cpu_seconds(plain.pid), agents.cpu_seconds(logging.pid)]
@@ -92,10 +92,6 @@ def _idle(server: servers.Server, seconds: float) -> tuple[dict[str, Any], dict[
         if (states := {agents.state(own) for own in ports}) != {"READY"}:
             raise RuntimeError(f"not READY all the time, but {states}: the figures would be of a repair")
     return figures[0], figures[1]
-
-
-def _ready(port: int) -> bool | None:
-    return agents.state(port) == "READY" or None
 
 
 def _structured(line: Line) -> bool | None:

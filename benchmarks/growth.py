@@ -91,7 +91,7 @@ def _models(number: int, seconds: float) -> dict[str, float]:
         "PROBE_AGENT_TIMEOUT_SECONDS": "1",
     }
     with servers.standin(scripted=True, models=names).on(port), agents.agent(own, port, environ) as watcher:
-        watcher.until(partial(_ready, own), START_SECONDS, "READY")
+        watcher.until(partial(agents.ready, own), START_SECONDS, "READY")
         before, began = agents.cpu_seconds(watcher.pid), time.monotonic()
         time.sleep(seconds)
         used = agents.cpu_seconds(watcher.pid) - before
@@ -119,7 +119,7 @@ def _last_look(standin: Running) -> float | None:
 def _readers(rounds: int) -> dict[str, dict[str, float]]:
     port, own = free_port(), free_port()
     with servers.standin(scripted=True).on(port), agents.agent(own, port) as watcher:
-        watcher.until(partial(_ready, own), START_SECONDS, "READY")
+        watcher.until(partial(agents.ready, own), START_SECONDS, "READY")
         return {str(number): _read(watcher, own, number, rounds) for number in READERS}
 
 
@@ -139,10 +139,3 @@ def _read(watcher: Running, own: int, number: int, rounds: int) -> dict[str, flo
         "cpu_ms_each": 1000 * used / (rounds * number),
         "rss_mib": agents.rss_mib(watcher.pid),
     }
-
-
-def _ready(port: int) -> bool | None:
-    try:
-        return agents.state(port) == "READY" or None
-    except OSError:
-        return None

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import agents, sample, servers
@@ -114,7 +115,7 @@ def _window(port: int, settings: Mapping[str, str] | None) -> Window:
             own = free_port()
             environ = {"OLLAMA_NUM_PARALLEL": str(CLIENTS), **settings}
             watcher = stack.enter_context(agents.agent(own, port, environ))
-            watcher.until(lambda: _ready(own), READY_SECONDS, "READY")
+            watcher.until(partial(agents.ready, own), READY_SECONDS, "READY")
         end = time.monotonic() + WINDOW_SECONDS
         with ThreadPoolExecutor(CLIENTS) as pool:
             done = list(pool.map(lambda number: _client(port, number, end), range(CLIENTS)))
@@ -147,13 +148,6 @@ def _loaded(port: int) -> bool | None:
         return None
     finally:
         connection.close()
-
-
-def _ready(port: int) -> bool | None:
-    try:
-        return agents.state(port) == "READY" or None
-    except OSError:
-        return None
 
 
 def _rss(process: Running | None) -> float:
