@@ -126,7 +126,8 @@ def _lines(figures: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         if isinstance(value, dict) and any(isinstance(each, dict) for each in value.values()):
             yield from _lines(value, f"{prefix}{name}.")
         elif isinstance(value, dict):
-            yield f"{prefix}{name}: " + ", ".join(f"{each} {_plain(figure)}" for each, figure in value.items())
+            plain = {each: figure for each, figure in value.items() if not isinstance(figure, list)}
+            yield f"{prefix}{name}: " + ", ".join(f"{each} {_plain(figure)}" for each, figure in plain.items())
         elif not isinstance(value, list):
             yield f"{prefix}{name}: {_plain(value)}"
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from ops.plan.planning import Plan
 
+SELDOM_PER_HOUR = 1e-4
+"""One in a year."""
+
 
 def requests(plan: Plan) -> Iterator[RenderableType]:
     """Yield the rule of thumb, what Cloud Run scales on, and what this traffic makes of both."""
@@ -45,7 +48,8 @@ def requests(plan: Plan) -> Iterator[RenderableType]:
     table.add_row("requests that wait for a slot", f"{queue.waiting_share:.0%}")
     table.add_row("wait, mean", _seconds(queue.mean_wait_seconds))
     table.add_row("wait, 95th percentile", _seconds(queue.p95_wait_seconds))
-    table.add_row("starts from zero", f"{scaling.cold_starts_per_hour:.2g} an hour")
+    starts = scaling.cold_starts_per_hour
+    table.add_row("starts from zero", f"{starts:.2g} an hour" if starts >= SELDOM_PER_HOUR else "next to none")
     table.add_row("requests that meet one", f"{scaling.cold_share:.1%}")
     yield table
     if plan.choices:
