@@ -218,6 +218,12 @@ def test_deep_nesting_is_a_finding() -> None:
     assert rules("[" * 5000) == {"yaml"}
 
 
+@pytest.mark.parametrize("text", ["a: !!bool maybe", "a: !!timestamp x", "a: !!omap x", "a: !!int x"])
+def test_value_that_does_not_fit_its_tag_is_a_finding(text: str) -> None:
+    """A tag with a value of another type is no YAML for us, and no crash."""
+    assert rules(text) == {"yaml"}
+
+
 @pytest.mark.parametrize("wrong", [None, "text", 3, True, [], {}, [None], [[]], {"a": None}])
 def test_wrong_shape_anywhere_is_the_schemas_business(wrong: Any) -> None:
     """Any part of the service replaced by something of another shape is reported, if at all, but never a crash."""
