@@ -172,7 +172,7 @@ NAME, MAPPED = {"build-substitution"}, {"automapSubstitutions": True}
         ({"steps": [{"name": "x", "id": "a"}, {"name": "x", "waitFor": ["a", "-"]}]}, set()),
         ({"steps": [{"name": "x", "script": "_OWN=1; echo $_OWN"}]}, set()),
         ({"steps": [{"name": "x", "script": "read -r _A _OWN; echo ${_OWN}; echo ${_LATER:-none}"}]}, set()),
-        ({"steps": [{"name": "x", "script": "echo $_OWN"}]}, {"build-substitution"}),
+        ({"steps": [{"name": "x", "script": "echo $_OWN"}]}, set()),
         ({"steps": [{"name": "x", "script": "echo $_A", "secretEnv": ["_A"]}]}, set()),
         ({"steps": [{"name": "x", "script": "echo $_A"}, {"name": "$_A"}], "substitutions": {"_A": "b"}}, NAME),
         ({"steps": [{"name": "x", "script": "echo $_A", "env": ["_A=$_A"]}], "substitutions": {"_A": "b"}}, set()),
@@ -191,6 +191,44 @@ NAME, MAPPED = {"build-substitution"}, {"automapSubstitutions": True}
 def test_build_is_read_as_cloud_build_reads_it(change: dict[str, Any], found: set[str]) -> None:
     """Steps wait for earlier ones, and each substitution is declared and used, in the ways that there are."""
     assert rules(yaml.safe_dump(change)) == found
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        ". ./versions.env; echo $_OTHER",
+        "printf -v _A %s x; echo $_A",
+        '[ -n "$_OPT" ] && exit',
+        "sed 's/$_PLACE/x/' | awk '{print $_COL}'",
+        "echo \\$_A",
+        "_A=0; while ((_A++ < 3)); do echo $_A; done",
+        ": ${_A:=3}; echo $_A",
+        "cat <<'END'\n$_OTHER\nEND\n",
+        "#!/usr/bin/env node\nconsole.log(`${_A}`)",
+        "#!/usr/bin/perl -w\nmy $_A = 1; print $_A",
+        "#!/usr/bin/pwsh\nparam($_A)",
+        '#!/usr/bin/env python3\nimport string; string.Template("$_A")',
+    ],
+)
+def test_names_that_a_script_may_have_by_itself_are_no_finding(script: str) -> None:
+    """A script sets names in many ways, another language means another thing by $, and other names are its own."""
+    build = {"steps": [{"name": "x", "script": script}, {"name": "$_A"}], "substitutions": {"_A": "b"}}
+    assert rules(yaml.safe_dump(build)) == set()
+
+
+def test_shells_are_known_by_their_first_line() -> None:
+    """A name that is not put into scripts is found in those of each shell, wherever it lies."""
+    for line in ("", "#!/bin/sh -e\n", "#!/usr/bin/env bash\n", "#!/busybox/sh\n"):
+        build = {"steps": [{"name": "x", "script": f"{line}echo $_A"}, {"name": "$_A"}], "substitutions": {"_A": "b"}}
+        assert rules(yaml.safe_dump(build)) == NAME, line
+
+
+def test_what_cloud_build_gives_a_pull_request_is_known() -> None:
+    """Names that Cloud Build provides by itself need no declaration; a script gets them where they are mapped."""
+    given = "$_HEAD_BRANCH $_BASE_BRANCH $_HEAD_REPO_URL $_PR_NUMBER"
+    assert rules(yaml.safe_dump({"steps": [{"name": "x", "args": [given]}]})) == set()
+    assert rules(yaml.safe_dump({"steps": [{"name": "x", "script": given, "automapSubstitutions": True}]})) == set()
+    assert rules(yaml.safe_dump({"steps": [{"name": "x", "script": given}]})) == NAME
 
 
 def test_value_from_a_secret_is_no_finding() -> None:
