@@ -107,12 +107,34 @@ def test_what_the_guide_fills_in_is_all_that_there_is(source: str) -> None:
     assert rules(filled, deploy=True) == set()
 
 
-def test_what_looks_like_a_placeholder_may_be_a_shells() -> None:
-    """A variable may be called REGION, and a script may read and set one."""
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("http://metadata.google.internal/computeMetadata/v1/project/project-id", False),
+        ("see the NETWORK page", False),
+        ("REGION=x", False),
+        ("MY_REGION", False),
+        ("https://host/project-id", False),
+        ("gs://${PROJECT_ID}-x/models", True),
+        ("gs://x/BUCKET_NAME", True),
+        ("https://$REGION-run.googleapis.com/", True),
+        ("PROJECT", True),
+        ("projects/YOUR_PROJECT/x", True),
+        ("gs://my-project-id/x", True),
+    ],
+)
+def test_placeholder_is_a_whole_part_of_a_value(value: str, found: bool) -> None:
+    """A word counts between the signs that part a name, also behind a $ that nobody expands; not in a sentence."""
     env = "            - name: PROBE_AGENT_MODEL\n"
-    named = changed(
-        env, f"            - name: REGION\n              value: $PROJECT_ID of REGION=x, ${{BUCKET}}\n{env}"
-    )
+    named = changed(env, f"            - name: REGION\n              value: {value}\n{env}")
+    assert ("placeholder" in rules(named, deploy=True)) is found
+
+
+def test_what_a_shell_expands_is_no_placeholder() -> None:
+    """A command sets and reads what it likes, and a label may be called as an example is."""
+    args = """          args: ['REGION="$(cat /region)"; export REGION', NETWORK, '$PROJECT_ID']\n"""
+    named = changed("        - name: probe-agent\n", f"        - name: probe-agent\n{args}")
+    named = changed("  name: ollama-gemma\n", "  name: ollama-gemma\n  labels: {team: project-id-7}\n", named)
     assert rules(named, deploy=True) == {"image-digest"}
 
 

@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 REVISION: Place = ("spec", "template", "spec")
 REVISION_ANNOTATIONS: Place = ("spec", "template", "metadata", "annotations")
 SERVICE_ANNOTATIONS: Place = ("metadata", "annotations")
-SHARED_VARIABLES = {"OLLAMA_NUM_PARALLEL"}
-"""Ollama's own variables that the agent reads too."""
+SERVER_VARIABLES = {
+    "OLLAMA_CONTEXT_LENGTH",
+    "OLLAMA_FLASH_ATTENTION",
+    "OLLAMA_HOST",
+    "OLLAMA_KEEP_ALIVE",
+    "OLLAMA_KV_CACHE_TYPE",
+    "OLLAMA_LOAD_TIMEOUT",
+    "OLLAMA_MAX_LOADED_MODELS",
+    "OLLAMA_MAX_QUEUE",
+    "OLLAMA_MODELS",
+}
+"""What Ollama's server reads and neither the agent nor a client does; a client may know OLLAMA_HOST."""
 UNREADABLE = "cannot be read"
 """How the agent says that a variable's file is not there; from here a file of the image never is."""
 
@@ -91,10 +101,10 @@ class Container:
         return any(name.startswith(PREFIX) for name in self.env_places) or self.has_agent_image
 
     @property
-    def like_ollama(self) -> bool:
-        """Whether it may be Ollama: it has Ollama's variables, image or name."""
-        own = any(name.startswith("OLLAMA_") and name not in SHARED_VARIABLES for name in self.env_places)
-        return own or "ollama" in base_name(self.image) or self.name == "ollama"
+    def ollama_signs(self) -> tuple[bool, bool, bool]:
+        """What speaks for Ollama, the surest first: its image, its name, its server's variables."""
+        named = "ollama" in base_name(self.image), self.name == "ollama"
+        return (*named, not SERVER_VARIABLES.isdisjoint(self.env_places))
 
     @property
     def has_agent_image(self) -> bool:
@@ -141,14 +151,16 @@ class View:
         """The probe-agent, when there is exactly one; a variable of it on Ollama makes that no second one."""
         found = [container for container in self.containers if container.like_agent]
         if len(found) > 1:
-            found = [each for each in found if each.has_agent_image or not each.like_ollama]
+            found = [each for each in found if each.has_agent_image or not any(each.ollama_signs)]
         return found[0] if len(found) == 1 else None
 
     @cached_property
     def ollama(self) -> Container | None:
-        """Ollama, when there is exactly one."""
-        found = [each for each in self.containers if each.like_ollama and not each.has_agent_image]
+        """Ollama: the one container that has more or surer signs of it than every other."""
+        found = [each for each in self.containers if any(each.ollama_signs) and not each.has_agent_image]
         found = [each for each in found if each is not self.agent and (self.agent or not each.like_agent)]
+        best = max((each.ollama_signs for each in found), default=())
+        found = [each for each in found if each.ollama_signs == best]
         return found[0] if len(found) == 1 else None
 
     @cached_property
