@@ -253,6 +253,34 @@ def test_what_cloud_build_gives_a_pull_request_is_known() -> None:
     assert rules(yaml.safe_dump({"steps": [{"name": "x", "script": given}]})) == NAME
 
 
+CLIENT = """        - name: open-webui
+          image: ghcr.io/open-webui/open-webui:main
+          resources: {limits: {cpu: '1', memory: 512Mi}}
+          env:
+            - {name: OLLAMA_BASE_URL, value: 'http://localhost:11434'}
+            - {name: OLLAMA_HOST, value: 'http://localhost:11434'}
+        - name: probe-agent
+"""
+
+
+def test_clients_of_ollama_are_not_taken_for_it() -> None:
+    """Another container with variables that are called OLLAMA_… leaves the rules over Ollama as they were."""
+    served = changed("        - name: probe-agent\n", CLIENT)
+    assert rules(served) == set()
+    assert rules(changed("OLLAMA_KEEP_ALIVE", "KEEP_ALIVE", served)) == {"keep-alive"}
+    unnamed = changed("ollama-gemma3-4b-it-qat:latest", "model:latest", changed("name: ollama\n", "name: it\n"))
+    assert rules(changed("OLLAMA_KEEP_ALIVE", "KEEP_ALIVE", unnamed)) >= {"keep-alive"}
+
+
+def test_bucket_of_something_else_is_no_model() -> None:
+    """A mounted bucket for logs, beside a model of the image, needs neither the network nor to be read-only."""
+    bucket = "        - {name: logs, csi: {driver: gcsfuse.run.googleapis.com, volumeAttributes: {bucketName: b}}}\n"
+    mount = "          volumeMounts:\n            - {name: logs, mountPath: /logs}\n"
+    mounted = changed("          volumeMounts:\n", mount, changed("      volumes:\n", f"      volumes:\n{bucket}"))
+    assert rules(mounted) == set()
+    assert rules(changed("mountPath: /logs", "mountPath: /models", mounted)) == {"model-egress", "gcsfuse-writable"}
+
+
 def test_value_from_a_secret_is_no_finding() -> None:
     """A variable whose value the file only refers to is not judged."""
     old = "            - name: PROBE_AGENT_MODEL\n              value: gemma3:4b-it-qat@8192\n"

@@ -5,6 +5,7 @@ The schema rule names wrong types, so that the others need not; each part knows 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,18 +23,8 @@ if TYPE_CHECKING:
 REVISION: Place = ("spec", "template", "spec")
 REVISION_ANNOTATIONS: Place = ("spec", "template", "metadata", "annotations")
 SERVICE_ANNOTATIONS: Place = ("metadata", "annotations")
-SERVER_VARIABLES = {
-    "OLLAMA_CONTEXT_LENGTH",
-    "OLLAMA_FLASH_ATTENTION",
-    "OLLAMA_HOST",
-    "OLLAMA_KEEP_ALIVE",
-    "OLLAMA_KV_CACHE_TYPE",
-    "OLLAMA_LOAD_TIMEOUT",
-    "OLLAMA_MAX_LOADED_MODELS",
-    "OLLAMA_MAX_QUEUE",
-    "OLLAMA_MODELS",
-}
-"""What Ollama's server reads and neither the agent nor a client does; a client may know OLLAMA_HOST."""
+SERVER_VARIABLE = re.compile("OLLAMA_(CONTEXT_LENGTH|FLASH_ATTENTION|HOST|KEEP_ALIVE|KV_CACHE_TYPE|MAX_[A-Z_]+|MODELS)")
+"""What Ollama's server reads, and not the agent; a client reads OLLAMA_HOST at most."""
 UNREADABLE = "cannot be read"
 """How the agent says that a variable's file is not there; from here a file of the image never is."""
 
@@ -103,8 +94,8 @@ class Container:
     @property
     def ollama_signs(self) -> tuple[bool, bool, bool]:
         """What speaks for Ollama, the surest first: its image, its name, its server's variables."""
-        named = "ollama" in base_name(self.image), self.name == "ollama"
-        return (*named, not SERVER_VARIABLES.isdisjoint(self.env_places))
+        serves = any(SERVER_VARIABLE.fullmatch(name) for name in self.env_places)
+        return "ollama" in base_name(self.image), self.name == "ollama", serves
 
     @property
     def has_agent_image(self) -> bool:

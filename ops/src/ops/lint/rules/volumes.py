@@ -20,8 +20,8 @@ FILE_CACHE = ("cache-dir", "file-cache-max-size-mb", "file-cache:max-size-mb")
 OPEN_VOLUME = ("Give sizeLimit, such as 16Mi.", Severity.WARNING)
 DEFAULT_STORE = "/models"
 """PROBE_AGENT_MODEL_STORE, where it is not written."""
-OLLAMA_HOME = "/root/.ollama/models"
-"""OLLAMA_MODELS of Ollama's image, where it is not written."""
+IMAGES_STORES = ("/root/.ollama/models", "/models")
+"""OLLAMA_MODELS of Ollama's image and of ollama-image, where it is not written."""
 RUNTIME_DIR, AGENT_RUNTIME_DIR = "RUNTIME_DIR", "PROBE_AGENT_RUNTIME_DIR"
 DEFAULT_RUNTIME = "/run/ollama"
 """RUNTIME_DIR of ollama-image, where it is not written."""
@@ -169,7 +169,8 @@ def _model_volumes(view: View) -> Iterator[tuple[int, dict[Any, Any]]]:
     """Yield the index and the csi of each volume that holds the models, for Ollama or for the agent."""
     holding = set()
     if view.ollama:
-        holding.add(volume_at(view.ollama, view.ollama.env.get("OLLAMA_MODELS", "").rstrip("/") or OLLAMA_HOME))
+        written = view.ollama.env.get("OLLAMA_MODELS", "").rstrip("/")
+        holding |= {volume_at(view.ollama, store) for store in ([written] if written else IMAGES_STORES)}
     if view.agent and _source(view) in ("mount", "gcs"):
         holding.add(volume_at(view.agent, _store(view.agent).rstrip("/")))
     for index, volume in enumerate(items(view.spec.get("volumes"))):
