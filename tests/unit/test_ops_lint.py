@@ -451,22 +451,59 @@ def test_build_is_linted_as_it_is_submitted(capsys: pytest.CaptureFixture[str]) 
     assert "expected _NAME=VALUE, found 'NUM_CTX=1'" in capsys.readouterr().err
 
 
-def test_build_without_a_named_service_has_those_beside_it() -> None:
-    """Where no _SERVICE_FILE says which, a build is held against the services of its folder, and no other."""
-    build = yaml.safe_dump({"steps": [{"name": "$_NUM_CTX"}], "substitutions": {"_NUM_CTX": "1"}})
+def agreement(build: dict[str, Any], build_file: str = "a/cb.yaml", **services: str) -> list[str]:
+    """Return the reasons of what a build and the services in its folder disagree about."""
+    files = {f"a/{name}.yaml": text for name, text in services.items()} | {build_file: yaml.safe_dump(build)}
+    return [each.reason for each in lint_files(files) if each.rule == "build-agreement"]
 
-    def found(service: str) -> set[str]:
-        return {finding.rule for finding in lint_files({"a/service.yaml": SERVICE, service: build})}
 
-    assert found("a/cloudbuild.yaml") == {"build-agreement"}
-    assert found("b/cloudbuild.yaml") == set()
+def test_build_without_a_named_service_has_those_that_its_steps_name() -> None:
+    """Where no _SERVICE_FILE says which, a build is held against the services that a step names, and no other."""
+    build = {"steps": [{"name": "$_NUM_CTX"}], "substitutions": {"_NUM_CTX": "1"}}
+    llama = changed("'8192'", "'1'")
+    assert agreement(build, gemma=SERVICE, llama=llama) == []
+    for words in (
+        ["services", "replace", "gemma.yaml"],
+        ["-c", "gcloud run services replace /workspace/gemma.yaml -q"],
+    ):
+        build["steps"] = [{"name": "$_NUM_CTX", "args": words}]
+        (found,) = agreement(build, gemma=SERVICE, llama=llama)
+        assert "in a/gemma.yaml is 8192" in found
+        assert agreement(build, "b/cb.yaml", gemma=SERVICE) == []
+
+
+def test_service_file_is_one_of_the_submitted_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """_SERVICE_FILE is looked for from the working directory, then from the build's folder, as the steps' names are."""
+    monkeypatch.chdir(tmp_path)
+    build: dict[str, Any] = {"steps": [{"name": "$_NUM_CTX", "args": ["$_SERVICE_FILE"]}]}
+    for name in ("a/gemma.yaml", "gemma.yaml"):
+        build["substitutions"] = {"_NUM_CTX": "1", "_SERVICE_FILE": name}
+        assert len(agreement(build, gemma=SERVICE)) == 1
+    build["substitutions"] = {"_NUM_CTX": "1", "_SERVICE_FILE": "a/gemma.yaml"}
+    assert len(agreement(build, "ci/cb.yaml", gemma=SERVICE)) == 1
+    here = {"gemma.yaml": changed("'8192'", "'1'"), "ci/gemma.yaml": SERVICE}
+    build["substitutions"] = {"_NUM_CTX": "1", "_SERVICE_FILE": "gemma.yaml"}
+    found = lint_files({**here, "ci/cb.yaml": yaml.safe_dump(build)})
+    assert "build-agreement" not in {each.rule for each in found}
+
+
+def test_variable_from_a_secret_is_held_against_nothing() -> None:
+    """What the service takes from elsewhere is not known to differ."""
+    build = {"steps": [{"name": "$_NUM_PARALLEL s.yaml"}], "substitutions": {"_NUM_PARALLEL": "8"}}
+    old = "            - name: OLLAMA_NUM_PARALLEL\n              value: '4'\n"
+    new = "            - name: OLLAMA_NUM_PARALLEL\n              valueFrom: {secretKeyRef: {name: s, key: '1'}}\n"
+    assert len(agreement(build, s=SERVICE)) == 1
+    assert agreement(build, s=changed(old, new)) == []
 
 
 def test_model_from_elsewhere_is_not_the_builds() -> None:
     """A service that downloads its model does not run what the image was baked with."""
     service = (ROOT / "deploy" / "service.gcs.yaml").read_text(encoding="utf-8")
-    build = yaml.safe_dump({"steps": [{"name": "$_MODEL"}], "substitutions": {"_MODEL": "other"}})
+    build = yaml.safe_dump({"steps": [{"name": "$_MODEL service.yaml"}], "substitutions": {"_MODEL": "other"}})
 
+    assert [each.rule for each in lint_files({"service.yaml": SERVICE, "cloudbuild.yaml": build})] == [
+        "build-agreement"
+    ]
     assert lint_files({"service.yaml": service, "cloudbuild.yaml": build}) == []
 
 
