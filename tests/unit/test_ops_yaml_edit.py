@@ -49,8 +49,9 @@ def test_another_style_stays_as_it_is(text: str) -> None:
     [
         ("a: [", "line 1: "),
         ("a: 1\na: 2\n", "line 2: found duplicate key"),
-        ("a: !!bool maybe\n", "does not fit the tag"),
-        ("a: !!omap x\n", "does not fit the tag"),
+        ("a: !!bool maybe\n", "fit the tag"),
+        ("a:\n  # b\n  > # c\n    # d\n    e: 1\n", "fit the tag"),
+        ("a: !!omap x\n", "fit the tag"),
         ("a: *none\n", "line 1: found undefined alias"),
         ("a: \x00", "special characters are not allowed"),
         ("[" * 5000, "nested too deep"),
@@ -94,6 +95,7 @@ def test_a_value_is_set_in_the_text(text: str, place: Place, value: Scalar, want
         ("a: |\n  x\n", ("a",), "a: is a text of several lines"),
         ("a: &x b\nc: *x\n", ("a",), "a: an anchor or a tag"),
         ("a: &x b\nc: *x\n", ("c",), "c: an anchor or a tag"),
+        ("!!str a: {b: c}", ("a", "b"), "a.b: an anchor or a tag"),
         ("a: !!int 1", ("a",), "a: an anchor or a tag"),
     ],
 )

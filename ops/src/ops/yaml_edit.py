@@ -49,20 +49,18 @@ def with_scalars(text: str, values: Mapping[Place, Scalar]) -> str:
     """
     wanted = load(text)
     root = _yaml().compose(text)
-    for node, place, value in sorted(
-        ((_scalar(root, place), place, value) for place, value in values.items()),
-        key=lambda each: each[0].start_mark.index,
-        reverse=True,
-    ):
+    nodes = [(_scalar(root, place), value) for place, value in values.items()]
+    for node, value in sorted(nodes, key=lambda each: -each[0].start_mark.index):  # the last first: marks stay right
         start, end = node.start_mark.index, node.end_mark.index
         before = PROPERTIES.match(text, start, end)
         kept = before[0] if before else ""
         text = text[:start] + kept + _written(value, node.style) + text[end:]
-        _set(wanted, place, value)
     try:
+        for place, value in values.items():
+            _set(wanted, place, value)
         if load(text) == wanted:
             return text
-    except NotYaml:
+    except (NotYaml, LookupError):  # a key with a tag is another key than its text
         pass
     raise NotSettable(f"{_names(values)}: an anchor or a tag changes what is set there; write the value out")
 
@@ -77,8 +75,8 @@ def load(text: str) -> Any:
         return _yaml().load(text)
     except (YAMLError, ValueError) as error:
         raise NotYaml(" ".join(_reason(error).split())) from error
-    except (LookupError, AttributeError, TypeError) as error:  # how ruamel.yaml fails on `!!bool maybe`
-        raise NotYaml("a value does not fit the tag before it, such as !!bool or !!omap") from error
+    except (AssertionError, AttributeError, LookupError, TypeError) as error:  # ruamel.yaml on `!!bool maybe`
+        raise NotYaml("cannot be read as YAML: does each value fit the tag before it, such as !!bool?") from error
     except RecursionError as error:
         raise NotYaml("is nested too deep to be a service") from error
 
