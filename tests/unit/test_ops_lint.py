@@ -223,7 +223,7 @@ def test_build_is_read_as_cloud_build_reads_it(change: dict[str, Any], found: se
         '[ -n "$_OPT" ] && exit',
         "sed 's/$_PLACE/x/' | awk '{print $_COL}'",
         "echo \\$_A",
-        "_A=0; while ((_A++ < 3)); do echo $_A; done",
+        "while ((_A++ < 3)); do echo $_A; done",
         ": ${_A:=3}; echo $_A",
         "cat <<'END'\n$_OTHER\nEND\n",
         "#!/usr/bin/env node\nconsole.log(`${_A}`)",
