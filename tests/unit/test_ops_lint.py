@@ -107,12 +107,34 @@ def test_what_the_guide_fills_in_is_all_that_there_is(source: str) -> None:
     assert rules(filled, deploy=True) == set()
 
 
-def test_what_looks_like_a_placeholder_may_be_a_shells() -> None:
-    """A variable may be called REGION, and a script may read and set one."""
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("http://metadata.google.internal/computeMetadata/v1/project/project-id", False),
+        ("see the NETWORK page", False),
+        ("REGION=x", False),
+        ("MY_REGION", False),
+        ("https://host/project-id", False),
+        ("gs://${PROJECT_ID}-x/models", True),
+        ("gs://x/BUCKET_NAME", True),
+        ("https://$REGION-run.googleapis.com/", True),
+        ("PROJECT", True),
+        ("projects/YOUR_PROJECT/x", True),
+        ("gs://my-project-id/x", True),
+    ],
+)
+def test_placeholder_is_a_whole_part_of_a_value(value: str, found: bool) -> None:
+    """A word counts between the signs that part a name, also behind a $ that nobody expands; not in a sentence."""
     env = "            - name: PROBE_AGENT_MODEL\n"
-    named = changed(
-        env, f"            - name: REGION\n              value: $PROJECT_ID of REGION=x, ${{BUCKET}}\n{env}"
-    )
+    named = changed(env, f"            - name: REGION\n              value: {value}\n{env}")
+    assert ("placeholder" in rules(named, deploy=True)) is found
+
+
+def test_what_a_shell_expands_is_no_placeholder() -> None:
+    """A command sets and reads what it likes, and a label may be called as an example is."""
+    args = """          args: ['REGION="$(cat /region)"; export REGION', NETWORK, '$PROJECT_ID']\n"""
+    named = changed("        - name: probe-agent\n", f"        - name: probe-agent\n{args}")
+    named = changed("  name: ollama-gemma\n", "  name: ollama-gemma\n  labels: {team: project-id-7}\n", named)
     assert rules(named, deploy=True) == {"image-digest"}
 
 
@@ -172,7 +194,7 @@ NAME, MAPPED = {"build-substitution"}, {"automapSubstitutions": True}
         ({"steps": [{"name": "x", "id": "a"}, {"name": "x", "waitFor": ["a", "-"]}]}, set()),
         ({"steps": [{"name": "x", "script": "_OWN=1; echo $_OWN"}]}, set()),
         ({"steps": [{"name": "x", "script": "read -r _A _OWN; echo ${_OWN}; echo ${_LATER:-none}"}]}, set()),
-        ({"steps": [{"name": "x", "script": "echo $_OWN"}]}, {"build-substitution"}),
+        ({"steps": [{"name": "x", "script": "echo $_OWN"}]}, set()),
         ({"steps": [{"name": "x", "script": "echo $_A", "secretEnv": ["_A"]}]}, set()),
         ({"steps": [{"name": "x", "script": "echo $_A"}, {"name": "$_A"}], "substitutions": {"_A": "b"}}, NAME),
         ({"steps": [{"name": "x", "script": "echo $_A", "env": ["_A=$_A"]}], "substitutions": {"_A": "b"}}, set()),
@@ -191,6 +213,72 @@ NAME, MAPPED = {"build-substitution"}, {"automapSubstitutions": True}
 def test_build_is_read_as_cloud_build_reads_it(change: dict[str, Any], found: set[str]) -> None:
     """Steps wait for earlier ones, and each substitution is declared and used, in the ways that there are."""
     assert rules(yaml.safe_dump(change)) == found
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        ". ./versions.env; echo $_OTHER",
+        "printf -v _A %s x; echo $_A",
+        '[ -n "$_OPT" ] && exit',
+        "sed 's/$_PLACE/x/' | awk '{print $_COL}'",
+        "echo \\$_A",
+        "while ((_A++ < 3)); do echo $_A; done",
+        ": ${_A:=3}; echo $_A",
+        "cat <<'END'\n$_OTHER\nEND\n",
+        "#!/usr/bin/env node\nconsole.log(`${_A}`)",
+        "#!/usr/bin/perl -w\nmy $_A = 1; print $_A",
+        "#!/usr/bin/pwsh\nparam($_A)",
+        '#!/usr/bin/env python3\nimport string; string.Template("$_A")',
+    ],
+)
+def test_names_that_a_script_may_have_by_itself_are_no_finding(script: str) -> None:
+    """A script sets names in many ways, another language means another thing by $, and other names are its own."""
+    build = {"steps": [{"name": "x", "script": script}, {"name": "$_A"}], "substitutions": {"_A": "b"}}
+    assert rules(yaml.safe_dump(build)) == set()
+
+
+def test_shells_are_known_by_their_first_line() -> None:
+    """A name that is not put into scripts is found in those of each shell, wherever it lies."""
+    for line in ("", "#!/bin/sh -e\n", "#!/usr/bin/env bash\n", "#!/busybox/sh\n"):
+        build = {"steps": [{"name": "x", "script": f"{line}echo $_A"}, {"name": "$_A"}], "substitutions": {"_A": "b"}}
+        assert rules(yaml.safe_dump(build)) == NAME, line
+
+
+def test_what_cloud_build_gives_a_pull_request_is_known() -> None:
+    """Names that Cloud Build provides by itself need no declaration; a script gets them where they are mapped."""
+    given = "$_HEAD_BRANCH $_BASE_BRANCH $_HEAD_REPO_URL $_PR_NUMBER"
+    assert rules(yaml.safe_dump({"steps": [{"name": "x", "args": [given]}]})) == set()
+    assert rules(yaml.safe_dump({"steps": [{"name": "x", "script": given, "automapSubstitutions": True}]})) == set()
+    assert rules(yaml.safe_dump({"steps": [{"name": "x", "script": given}]})) == NAME
+
+
+CLIENT = """        - name: open-webui
+          image: ghcr.io/open-webui/open-webui:main
+          resources: {limits: {cpu: '1', memory: 512Mi}}
+          env:
+            - {name: OLLAMA_BASE_URL, value: 'http://localhost:11434'}
+            - {name: OLLAMA_HOST, value: 'http://localhost:11434'}
+        - name: probe-agent
+"""
+
+
+def test_clients_of_ollama_are_not_taken_for_it() -> None:
+    """Another container with variables that are called OLLAMA_… leaves the rules over Ollama as they were."""
+    served = changed("        - name: probe-agent\n", CLIENT)
+    assert rules(served) == set()
+    assert rules(changed("OLLAMA_KEEP_ALIVE", "KEEP_ALIVE", served)) == {"keep-alive"}
+    unnamed = changed("ollama-gemma3-4b-it-qat:latest", "model:latest", changed("name: ollama\n", "name: it\n"))
+    assert rules(changed("OLLAMA_KEEP_ALIVE", "KEEP_ALIVE", unnamed)) >= {"keep-alive"}
+
+
+def test_bucket_of_something_else_is_no_model() -> None:
+    """A mounted bucket for logs, beside a model of the image, needs neither the network nor to be read-only."""
+    bucket = "        - {name: logs, csi: {driver: gcsfuse.run.googleapis.com, volumeAttributes: {bucketName: b}}}\n"
+    mount = "          volumeMounts:\n            - {name: logs, mountPath: /logs}\n"
+    mounted = changed("          volumeMounts:\n", mount, changed("      volumes:\n", f"      volumes:\n{bucket}"))
+    assert rules(mounted) == set()
+    assert rules(changed("mountPath: /logs", "mountPath: /models", mounted)) == {"model-egress", "gcsfuse-writable"}
 
 
 def test_value_from_a_secret_is_no_finding() -> None:
@@ -216,6 +304,12 @@ def test_junk_is_a_finding(junk: str) -> None:
 def test_deep_nesting_is_a_finding() -> None:
     """A text nested beyond all sense is no YAML for us, and no crash."""
     assert rules("[" * 5000) == {"yaml"}
+
+
+@pytest.mark.parametrize("text", ["a: !!bool maybe", "a: !!timestamp x", "a: !!omap x", "a: !!int x"])
+def test_value_that_does_not_fit_its_tag_is_a_finding(text: str) -> None:
+    """A tag with a value of another type is no YAML for us, and no crash."""
+    assert rules(text) == {"yaml"}
 
 
 @pytest.mark.parametrize("wrong", [None, "text", 3, True, [], {}, [None], [[]], {"a": None}])
@@ -357,22 +451,59 @@ def test_build_is_linted_as_it_is_submitted(capsys: pytest.CaptureFixture[str]) 
     assert "expected _NAME=VALUE, found 'NUM_CTX=1'" in capsys.readouterr().err
 
 
-def test_build_without_a_named_service_has_those_beside_it() -> None:
-    """Where no _SERVICE_FILE says which, a build is held against the services of its folder, and no other."""
-    build = yaml.safe_dump({"steps": [{"name": "$_NUM_CTX"}], "substitutions": {"_NUM_CTX": "1"}})
+def agreement(build: dict[str, Any], build_file: str = "a/cb.yaml", **services: str) -> list[str]:
+    """Return the reasons of what a build and the services in its folder disagree about."""
+    files = {f"a/{name}.yaml": text for name, text in services.items()} | {build_file: yaml.safe_dump(build)}
+    return [each.reason for each in lint_files(files) if each.rule == "build-agreement"]
 
-    def found(service: str) -> set[str]:
-        return {finding.rule for finding in lint_files({"a/service.yaml": SERVICE, service: build})}
 
-    assert found("a/cloudbuild.yaml") == {"build-agreement"}
-    assert found("b/cloudbuild.yaml") == set()
+def test_build_without_a_named_service_has_those_that_its_steps_name() -> None:
+    """Where no _SERVICE_FILE says which, a build is held against the services that a step names, and no other."""
+    build = {"steps": [{"name": "$_NUM_CTX"}], "substitutions": {"_NUM_CTX": "1"}}
+    llama = changed("'8192'", "'1'")
+    assert agreement(build, gemma=SERVICE, llama=llama) == []
+    for words in (
+        ["services", "replace", "gemma.yaml"],
+        ["-c", "gcloud run services replace /workspace/gemma.yaml -q"],
+    ):
+        build["steps"] = [{"name": "$_NUM_CTX", "args": words}]
+        (found,) = agreement(build, gemma=SERVICE, llama=llama)
+        assert "in a/gemma.yaml is 8192" in found
+        assert agreement(build, "b/cb.yaml", gemma=SERVICE) == []
+
+
+def test_service_file_is_one_of_the_submitted_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """_SERVICE_FILE is looked for from the working directory, then from the build's folder, as the steps' names are."""
+    monkeypatch.chdir(tmp_path)
+    build: dict[str, Any] = {"steps": [{"name": "$_NUM_CTX", "args": ["$_SERVICE_FILE"]}]}
+    for name in ("a/gemma.yaml", "gemma.yaml"):
+        build["substitutions"] = {"_NUM_CTX": "1", "_SERVICE_FILE": name}
+        assert len(agreement(build, gemma=SERVICE)) == 1
+    build["substitutions"] = {"_NUM_CTX": "1", "_SERVICE_FILE": "a/gemma.yaml"}
+    assert len(agreement(build, "ci/cb.yaml", gemma=SERVICE)) == 1
+    here = {"gemma.yaml": changed("'8192'", "'1'"), "ci/gemma.yaml": SERVICE}
+    build["substitutions"] = {"_NUM_CTX": "1", "_SERVICE_FILE": "gemma.yaml"}
+    found = lint_files({**here, "ci/cb.yaml": yaml.safe_dump(build)})
+    assert "build-agreement" not in {each.rule for each in found}
+
+
+def test_variable_from_a_secret_is_held_against_nothing() -> None:
+    """What the service takes from elsewhere is not known to differ."""
+    build = {"steps": [{"name": "$_NUM_PARALLEL s.yaml"}], "substitutions": {"_NUM_PARALLEL": "8"}}
+    old = "            - name: OLLAMA_NUM_PARALLEL\n              value: '4'\n"
+    new = "            - name: OLLAMA_NUM_PARALLEL\n              valueFrom: {secretKeyRef: {name: s, key: '1'}}\n"
+    assert len(agreement(build, s=SERVICE)) == 1
+    assert agreement(build, s=changed(old, new)) == []
 
 
 def test_model_from_elsewhere_is_not_the_builds() -> None:
     """A service that downloads its model does not run what the image was baked with."""
     service = (ROOT / "deploy" / "service.gcs.yaml").read_text(encoding="utf-8")
-    build = yaml.safe_dump({"steps": [{"name": "$_MODEL"}], "substitutions": {"_MODEL": "other"}})
+    build = yaml.safe_dump({"steps": [{"name": "$_MODEL service.yaml"}], "substitutions": {"_MODEL": "other"}})
 
+    assert [each.rule for each in lint_files({"service.yaml": SERVICE, "cloudbuild.yaml": build})] == [
+        "build-agreement"
+    ]
     assert lint_files({"service.yaml": service, "cloudbuild.yaml": build}) == []
 
 

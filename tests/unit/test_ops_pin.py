@@ -77,13 +77,76 @@ def test_two_images_of_one_container_are_refused(capsys: pytest.CaptureFixture[s
     assert f"ollama has an image already, {PINNED}; give one of them" in capsys.readouterr().err
 
 
-def test_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that cannot be read, and one that cannot be written, ends with 2 and its name."""
+def test_file_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A service that cannot be read ends with 2, its name and what to give."""
     none = tmp_path / "none" / "service.yaml"
     assert pin(str(none), *BOTH) == 2
-    assert f"{none}: No such file or directory; give a file" in capsys.readouterr().err
-    assert pin(str(FILE), *BOTH, "--out", str(none)) == 2
-    assert f"{none}: No such file or directory; give a file" in capsys.readouterr().err
+    said = f"ops pin {none}: cannot be read: No such file or directory; give the service's YAML\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [(".", "Is a directory"), ("none/x.yaml", "No such file or directory"), ("file/x", "Not a directory")],
+)
+def test_place_that_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, why: str
+) -> None:
+    """A result that cannot be written ends with 2 and the advice to choose another place, not another service."""
+    (tmp_path / "file").touch()
+    place = tmp_path / out
+    assert pin(str(FILE), *BOTH, "--out", str(place)) == 2
+    said = f"ops pin {FILE}: {place}: cannot be written: {why}; choose another --out\n"
+    assert capsys.readouterr().err == said
+
+
+FOREIGN = """\ufeff# A header before the document.
+%YAML 1.1
+---
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: x,   labels: {on: True, n: +5}}
+spec:
+    template:
+        spec:
+            containers:
+            # below its key
+            - name: ollama
+              image: "host/ollama:1" # the model is inside
+              args:
+              - |
+                key:
+                - x
+            - image: host/agent:1
+              name: probe-agent
+            - {name: third, image: 'host/third'} \x20
+# The end, without a line end"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_nothing_but_the_images_changes(tmp_path: Path, end: str) -> None:
+    """A file of another style, with directives, odd indents and Windows' line ends, keeps every other byte."""
+    file, out = tmp_path / "in.yaml", tmp_path / "out.yaml"
+    file.write_bytes(FOREIGN.replace("\n", end).encode())
+    third = f"host/third@sha256:{'c' * 64}"
+    assert pin(str(file), *BOTH, "--image", f"third={third}", "--out", str(out)) == 0
+    wanted = FOREIGN.replace("host/ollama:1", PINNED).replace("host/agent:1", AGENT).replace("host/third", third)
+    assert out.read_bytes().decode() == wanted.replace("\n", end)
+
+
+def test_container_without_an_image_line_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is no image to pin, and where a name stands twice, the line says so and nothing is written."""
+    service = "spec: {template: {spec: {containers: [{name: ollama}, {name: ollama}]}}}"
+    file = tmp_path / "bad.yaml"
+    file.write_text(service)
+    assert pin(str(file), "--image", f"ollama={PINNED}") == 2
+    assert capsys.readouterr().err == f"ops pin {file}: two containers have one name; give each its own\n"
+    file.write_text(service.replace(", {name: ollama}", ""))
+    assert pin(str(file), "--image", f"ollama={PINNED}") == 2
+    said = capsys.readouterr()
+    where = "spec.template.spec.containers.0.image"
+    assert said.err == f"ops pin {file}: {where}: no single value is written there; write one, whatever it is\n"
+    assert said.out == ""
 
 
 @pytest.mark.parametrize(

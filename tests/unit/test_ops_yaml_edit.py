@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.yaml_edit import NotYaml, dump, load
+from ops.yaml_edit import NotSettable, NotYaml, Place, Scalar, dump, load, with_scalars
 
 ROOT = Path(__file__).parents[2]
 OURS = [ROOT / "service.yaml", *sorted((ROOT / "deploy").glob("*.yaml"))]
@@ -49,6 +49,9 @@ def test_another_style_stays_as_it_is(text: str) -> None:
     [
         ("a: [", "line 1: "),
         ("a: 1\na: 2\n", "line 2: found duplicate key"),
+        ("a: !!bool maybe\n", "fit the tag"),
+        ("a:\n  # b\n  > # c\n    # d\n    e: 1\n", "fit the tag"),
+        ("a: !!omap x\n", "fit the tag"),
         ("a: *none\n", "line 1: found undefined alias"),
         ("a: \x00", "special characters are not allowed"),
         ("[" * 5000, "nested too deep"),
@@ -60,3 +63,43 @@ def test_what_is_no_yaml_is_said_on_one_line(text: str, said: str) -> None:
     with pytest.raises(NotYaml, match=said) as error:
         load(text)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "value", "wanted"),
+    [
+        ("a: 1 # one\nb: +5\n", ("a",), 2, "a: 2 # one\nb: +5\n"),
+        ("a:\n- b: 'x'\n", ("a", 0, "b"), "it's", "a:\n- b: 'it''s'\n"),
+        ('a: "x"', ("a",), 'a "b"', 'a: "a \\"b\\""'),
+        ("a: x", ("a",), "y:1/z@w", "a: y:1/z@w"),
+        ("a: 8", ("a",), "16", "a: '16'"),
+        ("a: x", ("a",), "off", "a: 'off'"),
+        ("a: x", ("a",), "two\nlines", 'a: "two\\nlines"'),
+        ("a: two\n  lines # c\n", ("a",), True, "a: true # c\n"),
+        ("a: &x b # c\n", ("a",), "d", "a: &x d # c\n"),
+        ("a: &x {b: c}\nd: *x\n", ("a", "b"), "e", "a: &x {b: e}\nd: *x\n"),
+    ],
+)
+def test_a_value_is_set_in_the_text(text: str, place: Place, value: Scalar, wanted: str) -> None:
+    """A value that is there is set in its own quotes, others where the text needs them, and all around it stays."""
+    assert with_scalars(text, {place: value}) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "said"),
+    [
+        ("a: {b: 1}", ("a",), "a: no single value"),
+        ("a: {b: 1}", ("a", "c"), "a.c: no single value"),
+        ("a: # later", ("a",), "a: no single value"),
+        ("a: [1]", ("a", 1), "a.1: no single value"),
+        ("a: |\n  x\n", ("a",), "a: is a text of several lines"),
+        ("a: &x b\nc: *x\n", ("a",), "a: an anchor or a tag"),
+        ("a: &x b\nc: *x\n", ("c",), "c: an anchor or a tag"),
+        ("!!str a: {b: c}", ("a", "b"), "a.b: an anchor or a tag"),
+        ("a: !!int 1", ("a",), "a: an anchor or a tag"),
+    ],
+)
+def test_what_cannot_be_set_by_itself_is_refused(text: str, place: Place, said: str) -> None:
+    """A place without a value of one line, and a value that others repeat, is named, and nothing is guessed."""
+    with pytest.raises(NotSettable, match=said):
+        with_scalars(text, {place: "new"})

@@ -61,6 +61,8 @@ def read(text: str) -> list[Document]:
         raise Unparsable("is nested too deep to be a service", 1) from error
     except (yaml.YAMLError, ValueError) as error:
         raise Unparsable(" ".join(str(error).split()), 1) from error
+    except (LookupError, AttributeError, TypeError) as error:  # how PyYAML fails on `!!bool maybe`
+        raise Unparsable("a value does not fit the tag before it, such as !!bool or !!timestamp", 1) from error
     finally:
         loader.dispose()
 

@@ -33,19 +33,18 @@ def lint(text: str, file: str, options: Options | None = None) -> list[Finding]:
 
 
 def lint_files(files: Mapping[str, str], options: Options | None = None) -> list[Finding]:
-    """Return what is wrong with each file, and between a build and the services beside it; text by file's name."""
+    """Return what is wrong with each file, and between a build and the services it deploys; text by file's name."""
     options = options or Options()
     found: list[Finding] = []
     for file, text in files.items():
-        between = [each for other in files if other != file for each in _between(file, other, files, options)]
-        found += _in_order([*lint(text, file, options), *between])
+        found += _in_order([*lint(text, file, options), *_between(file, files, options)])
     return found
 
 
-def _between(build_file: str, service_file: str, files: Mapping[str, str], options: Options) -> Iterator[Finding]:
+def _between(build_file: str, files: Mapping[str, str], options: Options) -> Iterator[Finding]:
     for each in _readable(files[build_file], is_build):
         given = mirror.substitutions_of(each.value, options)
-        if mirror.deploys(build_file, service_file, given):
+        for service_file in mirror.deployed(build_file, each.value, given, files):
             for service in _readable(files[service_file], is_service):
                 found = mirror.problems(given, View(service.value), service_file)
                 yield from (_finding("build-agreement", problem, each, build_file) for problem in found)

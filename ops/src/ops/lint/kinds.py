@@ -16,12 +16,15 @@ def is_build(value: Any) -> bool:
 
 
 def is_service(value: Any) -> bool:
-    """Whether a document is meant as a Knative service; its kind may be missing, which a rule says."""
+    """Whether a document is meant as a Knative service; its kind may be missing or misspelt, which a rule says."""
     if not isinstance(value, dict):
         return False
-    if "kind" in value:
-        return bool(value["kind"] == SERVICE_KIND and value.get("apiVersion") != CORE_VERSION)
-    return str(value.get("apiVersion")).startswith(SERVICE_GROUP) or ("spec" in value and "metadata" in value)
+    knative = str(value.get("apiVersion")).startswith(SERVICE_GROUP)
+    if "kind" not in value:
+        return knative or ("spec" in value and "metadata" in value)
+    if value["kind"] == SERVICE_KIND:
+        return bool(value.get("apiVersion") != CORE_VERSION)
+    return knative and str(value["kind"]).lower() == SERVICE_KIND.lower()
 
 
 def instead(value: Any) -> str:

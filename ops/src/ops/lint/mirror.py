@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.lint.findings import Options, Problem
-from ops.lint.values import mapping, text, written
+from ops.lint.findings import Options, Problem, Severity
+from ops.lint.values import mapping, text, texts, written
 from probe_agent.proof import ModelPin, same_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ops.lint.view import View
 
@@ -20,6 +21,11 @@ MIRRORS = {
     "_KV_CACHE_TYPE": "OLLAMA_KV_CACHE_TYPE",
 }
 """Substitutions of a build, and the variable of Ollama's container that each repeats."""
+DEFAULTS = {"OLLAMA_NUM_PARALLEL": "1", "OLLAMA_KV_CACHE_TYPE": "f16"}
+"""What Ollama takes where a variable is not set (Ollama's FAQ); the context depends on the GPU."""
+FILE = re.compile(r"[\w./-]+\.ya?ml\b")
+SOURCE = "/workspace/"
+"""Where a build has what was submitted."""
 
 
 def substitutions_of(build: dict[str, Any], options: Options) -> dict[str, str]:
@@ -28,12 +34,20 @@ def substitutions_of(build: dict[str, Any], options: Options) -> dict[str, str]:
     return own | dict(options.substitutions)
 
 
-def deploys(build_file: str, service_file: str, given: dict[str, str]) -> bool:
-    """Whether a build deploys that file: the one in _SERVICE_FILE, else any of its own folder."""
-    folder, service = Path(build_file).resolve().parent, Path(service_file).resolve()
-    if name := given.get("_SERVICE_FILE"):
-        return Path(folder, name).resolve() == service
-    return service.parent == folder
+def deployed(build_file: str, build: dict[str, Any], given: dict[str, str], files: Iterable[str]) -> set[str]:
+    """Return which of the files a build deploys: the one in _SERVICE_FILE, else those that its steps name.
+
+    A name is one of the submitted source, taken for the working directory; else of the build's own folder.
+    """
+    told = given.get("_SERVICE_FILE")
+    names = [told] if told else [name for _, line in texts(build.get("steps")) for name in FILE.findall(line)]
+    by_path = {Path(file).resolve(): file for file in files}
+    found = set()
+    for name in names:
+        own = name.removeprefix(SOURCE)
+        paths = (Path(folder, own).resolve() for folder in (".", Path(build_file).parent))
+        found |= set([by_path[path] for path in paths if path in by_path][:1])
+    return found
 
 
 def problems(given: dict[str, str], view: View, service_file: str) -> Iterator[Problem]:
@@ -43,8 +57,17 @@ def problems(given: dict[str, str], view: View, service_file: str) -> Iterator[P
         return
     for name, variable in MIRRORS.items():
         here, there = given.get(name, ""), view.ollama.env.get(variable, "")
-        if here and there and "$" not in here and here.lower() != there.lower():
+        if not here or "$" in here or variable in view.ollama.referred:
+            continue
+        if there and here.lower() != there.lower():
             yield _differs(name, here, f"{variable} in {service_file} is {there}", there)
+        elif not there and here.lower() != DEFAULTS.get(variable, here.lower()):
+            reason = (
+                f"{name} is {here}, {variable} in {service_file} is not set, "
+                f"which means {DEFAULTS[variable]} unless the image sets it"
+            )
+            fix = f"Set {variable} to '{here}' in the service."
+            yield Problem(("substitutions", name), reason, fix, Severity.WARNING)
     here = given.get("_MODEL", "")
     pins = view.settings.models if view.settings else ()
     if here and pins and "$" not in here and not any(same_name(ModelPin(here).full_name, pin) for pin in pins):

@@ -16,21 +16,28 @@ from ops.lint.values import items, mapping, text, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
 # An even number of $ before it are escaped ones; a small letter after it makes the name a shell's own.
 USE = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{(_[A-Z0-9_]++)(?![a-z])|(_[A-Z0-9_]++)(?![a-z]))")
-DEFAULTS = ("-", ":-", "=", ":=", "+", ":+")
+DEFAULTS = re.compile(r":?[-=+]")
 """What follows a name in braces where the shell has a word for the case that it is not set."""
-COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+PROVIDED = frozenset({"_HEAD_BRANCH", "_BASE_BRANCH", "_HEAD_REPO_URL", "_PR_NUMBER"})
+"""What Cloud Build gives to a pull request's build by itself (Cloud Build, substituting variable values)."""
+SHELL = re.compile(r"(?!#!)|#!.*\b(?:ba|da|a|k|z)?sh\b")
+"""How the script of a shell begins; without a first line that says otherwise it is one."""
+IGNORED = re.compile(r"^\s*#.*$|\\.", re.MULTILINE)
+"""Comments, and what is escaped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step with its script, and whether every substitution is one of its variables."""
+    """A step with its script without comments, and whether every substitution is one of its variables."""
 
     place: Place
     raw: dict[Any, Any]
     script: str
+    shell: bool
     automap: bool
 
     @property
@@ -40,16 +47,21 @@ class Step:
 
 
 def problems(build: dict[str, Any], options: Options) -> Iterator[Problem]:
-    """Yield unknown names, names that a script does not get, and names that nobody uses; ALLOW_LOOSE forgives all."""
+    """Yield unknown names, names that a script does not get, and names that nobody uses; ALLOW_LOOSE forgives all.
+
+    A build that a trigger starts is always ALLOW_LOOSE; one that is submitted by hand is not (Cloud Build's API).
+    """
     build_options = mapping(build.get("options"))
     if text(build_options.get("substitutionOption")) == "ALLOW_LOOSE":
         return
     declared = {str(name): value for name, value in mapping(build.get("substitutions")).items()}
     steps = list(_steps(build, automap=build_options.get("automapSubstitutions") is True))
-    yield from _unknown(build, declared.keys() | options.substitutions.keys())
+    known = PROVIDED | declared.keys() | options.substitutions.keys()
+    yield from _unknown(build, known)
     common = _variables(build_options)
     for step in steps:
-        yield from _in_script(step, declared.keys() | options.substitutions.keys(), common)
+        if step.shell:
+            yield from _in_script(step, known, common)
     yield from _unused(build, declared, steps)
 
 
@@ -57,8 +69,9 @@ def _steps(build: dict[str, Any], *, automap: bool) -> Iterator[Step]:
     for index, each in enumerate(items(build.get("steps"))):
         step = mapping(each)
         own = step.get("automapSubstitutions")
-        script = COMMENT.sub("", text(step.get("script")))
-        yield Step(("steps", index), step, script, own if isinstance(own, bool) else automap)
+        script = text(step.get("script"))
+        shell = SHELL.match(script) is not None
+        yield Step(("steps", index), step, IGNORED.sub(" ", script), shell, own if isinstance(own, bool) else automap)
 
 
 def _variables(holder: dict[Any, Any]) -> set[str]:
@@ -74,32 +87,33 @@ def _substituted(build: dict[str, Any]) -> Iterator[tuple[Place, str]]:
             yield place, line
 
 
-def _unknown(build: dict[str, Any], known: set[str]) -> Iterator[Problem]:
+def _unknown(build: dict[str, Any], known: AbstractSet[str]) -> Iterator[Problem]:
     seen: set[str] = set()
     for place, line in _substituted(build):
         for name, _ in _uses(line):
             if name not in known and name not in seen:
                 fix = f"Declare {name} under substitutions with a default, or write $${name} for the shell's own."
-                reason = f"uses ${name}, which has no default: the build is refused without it"
+                reason = f"uses ${name}, which has no default: submitted by hand, the build is refused"
                 yield Problem(place, reason, _meant(name, known) + fix)
             seen.add(name)
 
 
-def _in_script(step: Step, known: set[str], common: set[str]) -> Iterator[Problem]:
-    """A script gets a substitution by name only where it is mapped; one that does not exist is empty there."""
+def _in_script(step: Step, known: AbstractSet[str], common: set[str]) -> Iterator[Problem]:
+    """A script gets a substitution by name only where it is mapped; another name may be anybody's, or misspelt."""
     given = common | _variables(step.raw) | (known if step.automap else set())
-    seen: set[str] = set()
-    for name, has_default in _uses(step.script):
-        if name in given or name in seen or has_default or _sets(step.script, name):
+    uses = list(_uses(step.script))
+    given |= {name for name, has_default in uses if has_default}
+    for name in dict.fromkeys(name for name, _ in uses):
+        if name in given or _mentions(step.script, name):
             continue
-        seen.add(name)
+        place = (*step.place, "script")
         if name in known:
             reason = f"the script reads ${name}, but substitutions are not put into scripts: it is empty there"
             fix = f"Set automapSubstitutions: true, or give the step env: ['{name}=${{{name}}}']."
-        else:
-            reason = f"the script reads ${name}, which is no substitution, and nobody sets it: it is empty there"
-            fix = f"{_meant(name, known)}Declare {name} under substitutions, or give it under env."
-        yield Problem((*step.place, "script"), reason, fix)
+            yield Problem(place, reason, fix)
+        elif meant := _meant(name, known):
+            reason = f"the script reads ${name}, which is no substitution, and does not set it: is it misspelt?"
+            yield Problem(place, reason, meant.strip(), Severity.WARNING)
 
 
 def _unused(build: dict[str, Any], declared: dict[str, Any], steps: list[Step]) -> Iterator[Problem]:
@@ -117,7 +131,9 @@ def _unused(build: dict[str, Any], declared: dict[str, Any], steps: list[Step]) 
             yield Problem(place, reason, "Use it, or remove it.", Severity.WARNING)
         else:
             fix = "Use it, remove it, or set options.substitutionOption to ALLOW_LOOSE."
-            yield Problem(place, f"{name} is declared, but no step uses it: the build is refused", fix)
+            yield Problem(
+                place, f"{name} is declared, but no step uses it: submitted by hand, the build is refused", fix
+            )
 
 
 def _names(step: Step, name: str) -> bool:
@@ -129,13 +145,12 @@ def _names(step: Step, name: str) -> bool:
 def _uses(line: str) -> Iterator[tuple[str, bool]]:
     """Yield the names in a text, and whether the text has a word for the case that the name is not set."""
     for match in USE.finditer(line):
-        yield match[1] or match[2], bool(match[1]) and line.startswith(DEFAULTS, match.end())
+        yield match[1] or match[2], bool(match[1] and DEFAULTS.match(line, match.end()))
 
 
-def _sets(script: str, name: str) -> bool:
-    """Whether a shell's script sets a variable itself."""
-    whole = rf"(?<![\w$]){name}(?!\w)"
-    return bool(re.search(rf"{whole}\+?=|\b(?:for|read|getopts|mapfile|readarray)\b[^\n;|&]*{whole}", script))
+def _mentions(script: str, name: str) -> bool:
+    """Whether a script has a name without a $ before it: it sets, reads or exports it as its own."""
+    return re.search(rf"(?<![\w${{]){name}(?!\w)", script) is not None
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

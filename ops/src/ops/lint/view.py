@@ -5,6 +5,7 @@ The schema rule names wrong types, so that the others need not; each part knows 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 REVISION: Place = ("spec", "template", "spec")
 REVISION_ANNOTATIONS: Place = ("spec", "template", "metadata", "annotations")
 SERVICE_ANNOTATIONS: Place = ("metadata", "annotations")
-SHARED_VARIABLES = {"OLLAMA_NUM_PARALLEL"}
-"""Ollama's own variables that the agent reads too."""
+SERVER_VARIABLE = re.compile("OLLAMA_(CONTEXT_LENGTH|FLASH_ATTENTION|HOST|KEEP_ALIVE|KV_CACHE_TYPE|MAX_[A-Z_]+|MODELS)")
+"""What Ollama's server reads, and not the agent; a client reads OLLAMA_HOST at most."""
 UNREADABLE = "cannot be read"
 """How the agent says that a variable's file is not there; from here a file of the image never is."""
 
@@ -91,10 +92,10 @@ class Container:
         return any(name.startswith(PREFIX) for name in self.env_places) or self.has_agent_image
 
     @property
-    def like_ollama(self) -> bool:
-        """Whether it may be Ollama: it has Ollama's variables, image or name."""
-        own = any(name.startswith("OLLAMA_") and name not in SHARED_VARIABLES for name in self.env_places)
-        return own or "ollama" in base_name(self.image) or self.name == "ollama"
+    def ollama_signs(self) -> tuple[bool, bool, bool]:
+        """What speaks for Ollama, the surest first: its image, its name, its server's variables."""
+        serves = any(SERVER_VARIABLE.fullmatch(name) for name in self.env_places)
+        return "ollama" in base_name(self.image), self.name == "ollama", serves
 
     @property
     def has_agent_image(self) -> bool:
@@ -141,14 +142,16 @@ class View:
         """The probe-agent, when there is exactly one; a variable of it on Ollama makes that no second one."""
         found = [container for container in self.containers if container.like_agent]
         if len(found) > 1:
-            found = [each for each in found if each.has_agent_image or not each.like_ollama]
+            found = [each for each in found if each.has_agent_image or not any(each.ollama_signs)]
         return found[0] if len(found) == 1 else None
 
     @cached_property
     def ollama(self) -> Container | None:
-        """Ollama, when there is exactly one."""
-        found = [each for each in self.containers if each.like_ollama and not each.has_agent_image]
+        """Ollama: the one container that has more or surer signs of it than every other."""
+        found = [each for each in self.containers if any(each.ollama_signs) and not each.has_agent_image]
         found = [each for each in found if each is not self.agent and (self.agent or not each.like_agent)]
+        best = max((each.ollama_signs for each in found), default=())
+        found = [each for each in found if each.ollama_signs == best]
         return found[0] if len(found) == 1 else None
 
     @cached_property

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ops import yaml_edit
-from ops.pin.edit import PinError, pin, read_images, unpinned
+from ops.pin.edit import PinError, pinned, read_images, unpinned
 
 DONE, UNPINNED, REFUSED = 0, 1, 2
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Exit status: 0 written, 1 an image would stay without a digest, 2 the file or an image cannot be used; "
         "with 1 and 2 nothing is written."
     )
-    parser.add_argument("file", type=Path, help="the service's YAML; its comments stay")
+    parser.add_argument("file", type=Path, help="the service's YAML; every byte but the images stays")
     parser.add_argument(
         "--image", action="append", required=True, metavar="CONTAINER=REF@sha256:HEX", help="may be given repeatedly"
     )
@@ -29,11 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Pin the images; 1 when others have no digest, 2 when the file or an image cannot be used: nothing is written."""
     try:
-        images = read_images(arguments.image)
-        text = arguments.file.read_text(encoding="utf-8")
-        document = yaml_edit.load(text)
-        pin(document, images)
-        left = unpinned(document)
+        text = pinned(_read(arguments.file), read_images(arguments.image))
+        left = unpinned(text)
         for name, reference in left:
             sys.stderr.write(
                 f"ops pin {arguments.file}: {name} stays unpinned: {reference or 'it has no image'} has no digest; "
@@ -41,19 +38,27 @@ def run(arguments: argparse.Namespace) -> int:
             )
         if left and not arguments.allow_unpinned:
             return UNPINNED
-        _write(yaml_edit.dump(document, like=text), arguments.out)
-    except OSError as error:
-        name = error.filename or arguments.out or "standard output"
-        sys.stderr.write(f"ops pin {arguments.file}: {name}: {error.strerror}; give a file that is there\n")
-        return REFUSED
-    except (UnicodeError, yaml_edit.NotYaml, PinError) as error:
+        _write(text, arguments.out)
+    except (UnicodeError, yaml_edit.NotYaml, yaml_edit.NotSettable, PinError) as error:
         sys.stderr.write(f"ops pin {arguments.file}: {error}\n")
         return REFUSED
     return DONE
 
 
+def _read(file: Path) -> str:
+    """Return the file's text with the line ends that it has."""
+    try:
+        return file.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise PinError(f"cannot be read: {error.strerror}; give the service's YAML") from error
+
+
 def _write(text: str, out: Path | None) -> None:
-    if out:
-        out.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
+    try:
+        if out:
+            out.write_bytes(text.encode("utf-8"))
+        else:
+            sys.stdout.write(text)
+    except OSError as error:
+        fix = "choose another --out" if out else "give --out FILE"
+        raise PinError(f"{out or 'standard output'}: cannot be written: {error.strerror}; {fix}") from error

@@ -1,13 +1,16 @@
-"""The edit: each named container gets an image by digest, and nothing else of the document changes."""
+"""The edit: each named container gets an image by digest, and nothing else of the text changes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ops import yaml_edit
 from ops.images import PINNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+CONTAINERS = ("spec", "template", "spec", "containers")
 
 
 class PinError(Exception):
@@ -38,25 +41,39 @@ def read_image(text: str) -> tuple[str, str]:
     return container, reference
 
 
-def pin(document: Any, images: dict[str, str]) -> None:
-    """Set the image of each container in `images`, in place; PinError for a container that is not there."""
-    containers = _containers(document)
-    for name, reference in images.items():
-        if name not in containers:
-            raise PinError(f"no container is named {name}; there are: {', '.join(containers)}")
-        containers[name]["image"] = reference
+def pinned(text: str, images: dict[str, str]) -> str:
+    """Return the text with the image of each container in `images`; every other byte stays.
+
+    Raises PinError for a container that is not there; `yaml_edit.NotYaml` and `yaml_edit.NotSettable`.
+    """
+    names = list(_containers(yaml_edit.load(text)))
+    for name in images:
+        if name not in names:
+            raise PinError(f"no container is named {name}; there are: {', '.join(names)}")
+    places: dict[yaml_edit.Place, str] = {
+        (*CONTAINERS, names.index(name), "image"): reference for name, reference in images.items()
+    }
+    return yaml_edit.with_scalars(text, places)
 
 
-def unpinned(document: Any) -> list[tuple[str, str]]:
+def unpinned(text: str) -> list[tuple[str, str]]:
     """Return each container, with its image, that names no digest; PinError where there are no containers."""
-    images = {name: str(container.get("image") or "") for name, container in _containers(document).items()}
+    containers = _containers(yaml_edit.load(text))
+    images = {name: str(container.get("image") or "") for name, container in containers.items()}
     return [(name, reference) for name, reference in images.items() if not PINNED.fullmatch(reference)]
 
 
 def _containers(document: Any) -> dict[str, Any]:
+    """Return the containers by name, in their order."""
     try:
-        return {str(each["name"]): each for each in document["spec"]["template"]["spec"]["containers"]}
+        holder = document
+        for step in CONTAINERS:
+            holder = holder[step]
+        containers = {str(each["name"]): each for each in holder}
     except (KeyError, TypeError) as error:
         raise PinError(
             f"no service: spec.template.spec.containers with names is missing ({error}); give a service's YAML"
         ) from error
+    if len(containers) < len(holder):
+        raise PinError("two containers have one name; give each its own")
+    return containers

@@ -15,11 +15,12 @@ from ops.lint.view import REVISION_ANNOTATIONS, SERVICE_ANNOTATIONS, View
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLACEHOLDER = re.compile(
-    r"(?<![\w$])(?<!\$[{(])(?:YOUR_\w+|(?:REGION|PROJECT(?:_ID|_NUMBER)?|REPOSITORY|DIGEST|BUCKET|NETWORK|SUBNET)(?![\w=]))"
-    r"|(?<![\w-])(?:my-|your-)?project-id(?!\w)"
-)
-"""Words that a person or the build replaces. $REGION and REGION= are a shell's."""
+WORD = r"(?:YOUR_\w+|REGION|PROJECT(?:_ID|_NUMBER)?|REPOSITORY|DIGEST|BUCKET(?:_NAME)?|NETWORK|SUBNET)"
+PLACEHOLDER = re.compile(rf"""(?<![^/:@."-])(?:\$\{{{WORD}\}}|\$?{WORD})(?![^/:@."-])""")
+"""A word that a person or the build replaces, between the signs that part a name; nobody expands $REGION there."""
+PROJECT = re.compile(r"(?<![\w-])(?:my-|your-)?project-id(?!\w)")
+PROJECT_FIELDS = ("bucketName", "image", "serviceAccountName")
+"""Where project-id is part of a name of somebody's, as in every gs:// address; elsewhere it may be a word."""
 EXTERNAL = re.compile(r"https://[\w.$\{\}-]+\.run\.app(?::\d+)?(/[^\s'\"?#]*)")
 RESERVED = re.compile(r"/eventlog(/.*)?|/_ah/.*|/(.*/)?\w+z")
 """Paths that Google's front answers itself, with a 404 (Cloud Run, known issues)."""
@@ -49,9 +50,12 @@ def placeholder(view: View, options: Options) -> Iterator[Problem]:
     for place, value in texts(view.document):
         if place[-1] == "name" and "env" in place:  # a variable may be called REGION
             continue
+        if {"command", "args"} & {*place}:  # a shell's, which expands and sets such names
+            continue
         if place[-1] == "image" and not PINNED.fullmatch(value):  # `image-digest` says it
             continue
-        words = list(dict.fromkeys(match[0] for match in PLACEHOLDER.finditer(value)))
+        named = place[-1] in PROJECT_FIELDS or value.startswith("gs://")
+        words = dict.fromkeys(PLACEHOLDER.findall(value) + (PROJECT.findall(value) if named else []))
         if words:
             reason = (
                 f"{variables.get(place[:-1], '')}{' and '.join(words)} in {_short(value)} stands for a name of yours"

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ops.lint.findings import Options, Problem, rule
+from ops.lint.kinds import SERVICE_KIND
 from ops.lint.values import items, mapping, whole
 from ops.lint.view import REVISION, View
 
@@ -29,6 +30,9 @@ def required(view: View, _options: Options) -> Iterator[Problem]:
         yield Problem(("apiVersion",), f"expected serving.knative.dev/v1, found {document.get('apiVersion')!r}", fix)
     if "kind" not in document:
         yield Problem((), "has no kind: the API does not know what it is", "Write kind: Service.")
+    elif document["kind"] != SERVICE_KIND:
+        reason = f"expected Service, found {document['kind']!r}: the API knows no such kind"
+        yield Problem(("kind",), reason, "Write kind: Service.")
     if not mapping(document.get("metadata")).get("name"):
         yield Problem(("metadata",), "the service has no name", "Give metadata.name.")
     if not view.containers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ops.lint.findings import Options, Problem, Severity, rule
 from ops.lint.rules.resources import gib
@@ -20,6 +20,8 @@ FILE_CACHE = ("cache-dir", "file-cache-max-size-mb", "file-cache:max-size-mb")
 OPEN_VOLUME = ("Give sizeLimit, such as 16Mi.", Severity.WARNING)
 DEFAULT_STORE = "/models"
 """PROBE_AGENT_MODEL_STORE, where it is not written."""
+IMAGES_STORES = ("/root/.ollama/models", "/models")
+"""OLLAMA_MODELS of Ollama's image and of ollama-image, where it is not written."""
 RUNTIME_DIR, AGENT_RUNTIME_DIR = "RUNTIME_DIR", "PROBE_AGENT_RUNTIME_DIR"
 DEFAULT_RUNTIME = "/run/ollama"
 """RUNTIME_DIR of ollama-image, where it is not written."""
@@ -125,12 +127,11 @@ def runtime_dir(view: View, _options: Options) -> Iterator[Problem]:
 @rule("model-egress")
 def model_egress(view: View, _options: Options) -> Iterator[Problem]:
     """A model in Cloud Storage comes by Direct VPC with all-traffic (R9): else it takes the slower, public way."""
-    csi = (mapping(mapping(volume).get("csi")) for volume in items(view.spec.get("volumes")))
-    mounted = any(each.get("driver") == GCSFUSE for each in csi)
+    mounted = any(csi.get("driver") == GCSFUSE for _, csi in _model_volumes(view))
     value = view.annotations.get(EGRESS)
     if value == "all-traffic" or not (mounted or _source(view) == "gcs"):
         return
-    what = "a bucket is mounted" if mounted else "the agent downloads the model from a bucket"
+    what = "the bucket with the models is mounted" if mounted else "the agent downloads the model from a bucket"
     reason = f"{what}, and {EGRESS} is {value or 'not set'}: Cloud Storage is not reached through the VPC, the fast way"
     fix = f"Set it to all-traffic, with {NETWORK} and Private Google Access on the subnet."
     yield Problem((*REVISION_ANNOTATIONS, EGRESS), reason, fix, Severity.WARNING)
@@ -164,6 +165,19 @@ def _writers(view: View, volume: str) -> tuple[list[Container], str]:
     return users, "the containers that mount it have"
 
 
+def _model_volumes(view: View) -> Iterator[tuple[int, dict[Any, Any]]]:
+    """Yield the index and the csi of each volume that holds the models, for Ollama or for the agent."""
+    holding = set()
+    if view.ollama:
+        written = view.ollama.env.get("OLLAMA_MODELS", "").rstrip("/")
+        holding |= {volume_at(view.ollama, store) for store in ([written] if written else IMAGES_STORES)}
+    if view.agent and _source(view) in ("mount", "gcs"):
+        holding.add(volume_at(view.agent, _store(view.agent).rstrip("/")))
+    for index, volume in enumerate(items(view.spec.get("volumes"))):
+        if text(mapping(volume).get("name")) in holding - {""}:
+            yield index, mapping(mapping(volume).get("csi"))
+
+
 @rule("gcsfuse-cache")
 def gcsfuse_cache(view: View, _options: Options) -> Iterator[Problem]:
     """Buffered reads and the file cache exclude each other: the cache switches buffered reads off, silently."""
@@ -181,8 +195,7 @@ def gcsfuse_cache(view: View, _options: Options) -> Iterator[Problem]:
 @rule("gcsfuse-writable")
 def gcsfuse_writable(view: View, _options: Options) -> Iterator[Problem]:
     """A mounted bucket with a model is read-only: no request to Ollama can then change what is served."""
-    for index, volume in enumerate(items(view.spec.get("volumes"))):
-        csi = mapping(mapping(volume).get("csi"))
+    for index, csi in _model_volumes(view):
         if csi.get("driver") == GCSFUSE and csi.get("readOnly") is not True:
             reason = "the bucket is mounted writable: /api/delete and /api/pull reach what is served"
             fix = "Set readOnly: true."
