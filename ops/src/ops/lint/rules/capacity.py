@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ops.lint.findings import Options, Problem, Severity, rule
 from ops.lint.values import whole
 from ops.lint.view import REVISION, REVISION_ANNOTATIONS, View
+from ops.plan.concurrency import rule_of_thumb
 from ops.up.manifest import DEFAULT_CONCURRENCY
 
 if TYPE_CHECKING:
@@ -23,11 +24,6 @@ def slots(view: View) -> int | None:
         return None
     found = whole(view.ollama.env.get("OLLAMA_NUM_PARALLEL", "1"))
     return found if found and found > 0 else None
-
-
-def rule_of_thumb(models: int, parallel: int) -> int:
-    """Return (models x parallel) + (models x batch), the ideal batch being the slots."""
-    return models * parallel + models * parallel
 
 
 @rule("concurrency")
