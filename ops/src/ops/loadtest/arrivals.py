@@ -13,7 +13,7 @@ class Arrivals(StrEnum):
     CONSTANT = "constant"
 
 
-def schedule(kind: Arrivals, rate: float, seconds: float, seed: int) -> list[float]:
+def schedule(kind: Arrivals, rate: float, seconds: float, seed: int | str) -> list[float]:
     """Return the instants, in seconds from 0 to below `seconds`, of `rate` requests a second on average."""
     if kind is Arrivals.CONSTANT:
         return [index / rate for index in range(int(rate * seconds + 1e-9))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
@@ -18,7 +18,7 @@ from ops.loadtest.errors import ServiceError
 from ops.loadtest.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ops.loadtest.wire import Api, Said
 
@@ -59,23 +59,26 @@ class Seen:
 class Client:
     """Sends chats to one service; use it as a context. `timeout_seconds` bounds a whole answer."""
 
-    def __init__(self, url: str, api: Api, headers: Mapping[str, str], timeout_seconds: float) -> None:
+    def __init__(self, url: str, api: Api, timeout_seconds: float) -> None:
         self.url = url.rstrip("/")
         self.api = api
-        self._headers = {"Content-Type": "application/json", **headers}
+        self._headers = {"Content-Type": "application/json"}
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_SECONDS)
 
     async def __aenter__(self) -> Self:
         """Open the pool of connections; it has no limit, for a limit would queue where nobody measures."""
         connector = aiohttp.TCPConnector(limit=0)
-        self._session = aiohttp.ClientSession(
-            connector=connector, headers=self._headers, timeout=self._timeout, auto_decompress=False
-        )
+        self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, auto_decompress=False)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close every connection."""
         await self._session.close()
+
+    def authorize(self, token: str | None) -> None:
+        """Send this token from now on: an identity token, or a key."""
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
 
     async def chat(self, body: bytes, begun: float, intended: float | None = None) -> Record:
         """Send one chat. `begun` is the instant that the record counts from; without `intended` it is sent at once.
@@ -121,7 +124,7 @@ class Client:
         )
 
     async def _stream(self, body: bytes, seen: Seen, clock: Callable[[], float]) -> None:
-        async with self._session.post(self.url + self.api.path, data=body) as response:
+        async with self._session.post(self.url + self.api.path, data=body, headers=self._headers) as response:
             if response.status != 200:  # noqa: PLR2004 — the one status of an answer
                 self._refuse(response.status, await response.read())
             rest = b""
@@ -148,12 +151,14 @@ class Client:
             )
         raise _Refused(KINDS.get(status, f"HTTP {status}"), words)
 
-    async def version(self) -> str | None:
-        """Return Ollama's version, or None where nobody tells."""
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
-            async with self._session.get(f"{self.url}/api/version") as response:
-                return str((await response.json(content_type=None))["version"])
-        return None
+    async def ask(self, path: str) -> dict[str, Any]:
+        """Return what the server tells of itself at one of Ollama's routes; nothing where it does not."""
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            timeout = aiohttp.ClientTimeout(total=CONNECT_SECONDS)  # a look at what is in memory
+            async with self._session.get(self.url + path, headers=self._headers, timeout=timeout) as response:
+                answer = await response.json(content_type=None)
+                return answer if isinstance(answer, dict) else {}
+        return {}
 
 
 class _Refused(Exception):

@@ -33,6 +33,8 @@ class Flight:
         self.records: list[Record] = []
         self.stopped: str | None = None
         """Why the repetition ended before its time; None: it did not."""
+        self.ended = 0.0
+        """When nothing more was sent, in seconds since the begin."""
         self._send = send
         self._told = told
         self._clock = asyncio.get_running_loop().time
@@ -59,8 +61,10 @@ class Flight:
             await asyncio.wait((body, over), return_when=asyncio.FIRST_COMPLETED)
             if self._over.is_set():
                 body.cancel()
+            self.ended = self._clock() - self._begun
             await self._drain()
         finally:
+            self.ended = self.ended or self._clock() - self._begun
             for task in (watching, body, over):
                 task.cancel()
             self._cut()

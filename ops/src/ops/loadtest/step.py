@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ops.loadtest.record import Record
 
 
+INTERRUPTED = "interrupted"
+"""Why a repetition stopped that the operator, or a fault of the whole run, broke off: resuming does it anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Repetition:
     """One go. Requests meant for [`begin`, `end`) seconds are measured; those before are the warm-up."""
@@ -55,9 +59,15 @@ class Step:
         return self.parallel, self.load
 
     @property
+    def usable(self) -> list[Repetition]:
+        """The repetitions that figures are made of: one that the operator broke off only where there is no whole one."""
+        whole = [each for each in self.repetitions if each.stopped != INTERRUPTED]
+        return whole or self.repetitions
+
+    @property
     def stopped(self) -> str | None:
         """Why it ended before its time, None where it did not."""
-        return next((each.stopped for each in self.repetitions if each.stopped), None)
+        return next((each.stopped for each in self.usable if each.stopped), None)
 
     def __str__(self) -> str:
         """Name it as a person would."""

@@ -1,0 +1,223 @@
+"""The command line of `ops loadtest`, as a frozen dataclass."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from ops.loadtest import lengths, limits
+from ops.loadtest.arrivals import Arrivals
+from ops.loadtest.loads import Loop
+from ops.loadtest.wire import Api
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ops.loadtest.limits import Limit
+
+MOST = 1000
+"""containerConcurrency and a sensible number of slots end here (Cloud Run: 1 to 1000)."""
+VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the operator asked for. Times in seconds, money in US dollars."""
+
+    url: str | None
+    up: Path | None
+    up_options: tuple[str, ...]
+    api: Api
+    model: str | None
+    loop: Loop
+    levels: tuple[float, ...]
+    parallel: tuple[int, ...]
+    variables: tuple[tuple[str, str], ...]
+    arrivals: Arrivals
+    prompt_tokens: str
+    answer_tokens: str
+    shared_prefix: float
+    prompts: Path | None
+    seed: int
+    temperature: float
+    warmup: float
+    duration: float
+    repetitions: int
+    timeout: float
+    limits: tuple[Limit, ...]
+    models: int
+    batch: int | None
+    usd_per_hour: float | None
+    service: Path | None
+    token_env: str | None
+    token_file: Path | None
+    token_command: str | None
+    label: str
+    out: Path
+    resume: Path | None
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `ops loadtest run` takes."""
+    what = parser.add_argument_group("what is driven")
+    where = what.add_mutually_exclusive_group(required=True).add_argument
+    where("url", nargs="?", type=_url, metavar="URL", help="a service that runs, such as https://NAME.run.app")
+    where("--up", type=Path, metavar="FILE", help="run this service.yaml here by `ops up`, once for each --parallel")
+    add = what.add_argument
+    add("--up-options", type=shlex.split, default=[], metavar="TEXT", help="more options for `ops up`, as '--standin'")
+    add("--set", type=_variable, action="append", default=[], metavar="NAME=VALUE", help="with --up: a variable of Ollama's")
+    add("--model", metavar="NAME", help="the model to ask for (default: the only one that is there)")
+    add("--api", type=Api, choices=list(Api), default=Api.NATIVE, help="/api/chat or /v1/chat/completions (%(default)s)")
+    add("--token-env", metavar="NAME", help="the variable that holds an identity token or key")
+    add("--token-file", type=Path, metavar="FILE", help="the file that holds it")
+    add("--token-command", metavar="COMMAND", help="prints it, as 'gcloud auth print-identity-token'; asked anew each time")
+    load = parser.add_argument_group("the sweep")
+    level = load.add_mutually_exclusive_group().add_argument
+    level("--concurrency", type=_wholes, metavar="N,N", help="closed loop: requests at once (1,2,4,8)")
+    level("--rates", type=_rates, metavar="R,R", help="open loop: requests a second, whatever the service does")
+    add = load.add_argument
+    add("--parallel", type=_wholes, default=(), metavar="N,N", help="OLLAMA_NUM_PARALLEL: with --up each is tried, "
+        "with URL the one that the service has, for the rule of thumb")  # fmt: skip
+    add("--arrivals", type=Arrivals, choices=list(Arrivals), default=Arrivals.POISSON, help="open loop (%(default)s)")
+    add("--duration", type=_seconds, default=30.0, metavar="TIME", help="measured, of each repetition (30s)")
+    add("--warmup", type=_seconds_or_0, default=5.0, metavar="TIME", help="before that, discarded (5s)")
+    add("--repetitions", type=_whole, default=3, metavar="N", help="of each step (%(default)s)")
+    add("--timeout", type=_seconds, default=300.0, metavar="TIME", help="for a whole answer (300s, Cloud Run's default)")
+    ask = parser.add_argument_group("what is asked").add_argument
+    ask("--prompt-tokens", type=_lengths, default="128", metavar="LENGTH", help="TOKENS, uniform:LOW,HIGH, "
+        "normal:MEAN,DEVIATION or lognormal:MEDIAN,SIGMA (%(default)s)")  # fmt: skip
+    ask("--answer-tokens", type=_lengths, default="64", metavar="LENGTH", help="the most of each answer (%(default)s)")
+    ask("--shared-prefix", type=_share, default=0.0, metavar="SHARE", help="of each prompt, the same for all, 0 to 1 (0)")
+    ask("--prompts", type=Path, metavar="FILE", help='replay JSON lines: {"prompt": TEXT} or {"messages": [...]}')
+    ask("--seed", type=int, default=1, metavar="N", help="of prompts, lengths, arrivals and sampling (%(default)s)")
+    ask("--temperature", type=_temperature, default=0.0, metavar="T", help="(0)")
+    goal = parser.add_argument_group("the choice").add_argument
+    goal("--slo", type=_limit, action="append", default=[], metavar="LIMIT", help="ttft_p95=2s (ttft, tpot, e2e; p50, p90, "
+         "p95, p99) or errors=1%%; may be repeated")  # fmt: skip
+    goal("--model-instances", type=_whole, default=1, metavar="N", help="for the rule of thumb (%(default)s)")
+    goal("--batch", type=_whole, metavar="N", help="the ideal batch, for the rule of thumb (default: the slots)")
+    goal("--usd-per-hour", type=_money, metavar="USD", help="of one instance (default: list prices of the service's YAML)")
+    goal("--service", type=Path, metavar="FILE", help="with URL: its service.yaml, for the price")
+    keep = parser.add_argument_group("what is kept").add_argument
+    keep("--out", type=Path, metavar="FOLDER", help="for run.json, report.html and plots (default: loadtest-DATE)")
+    keep("--label", default="", metavar="TEXT", help="a name for the run, in the report")
+    keep("--resume", type=Path, metavar="FILE", help="go on with this run.json, where it stopped; same options")
+
+
+def from_arguments(arguments: argparse.Namespace) -> Options:
+    """Turn parsed arguments into options."""
+    is_open = arguments.rates is not None
+    out = arguments.out or (arguments.resume.parent if arguments.resume else None)
+    return Options(
+        url=arguments.url,
+        up=arguments.up,
+        up_options=tuple(arguments.up_options),
+        api=arguments.api,
+        model=arguments.model,
+        loop=Loop.OPEN if is_open else Loop.CLOSED,
+        levels=tuple(arguments.rates if is_open else map(float, arguments.concurrency or (1, 2, 4, 8))),
+        parallel=tuple(arguments.parallel),
+        variables=tuple(arguments.set),
+        arrivals=arguments.arrivals,
+        prompt_tokens=arguments.prompt_tokens,
+        answer_tokens=arguments.answer_tokens,
+        shared_prefix=arguments.shared_prefix,
+        prompts=arguments.prompts,
+        seed=arguments.seed,
+        temperature=arguments.temperature,
+        warmup=arguments.warmup,
+        duration=arguments.duration,
+        repetitions=arguments.repetitions,
+        timeout=arguments.timeout,
+        limits=limits.with_default(arguments.slo),
+        models=arguments.model_instances,
+        batch=arguments.batch,
+        usd_per_hour=arguments.usd_per_hour,
+        service=arguments.service,
+        token_env=arguments.token_env,
+        token_file=arguments.token_file,
+        token_command=arguments.token_command,
+        label=arguments.label,
+        out=out or Path(f"loadtest-{datetime.now().astimezone():%Y%m%d-%H%M%S}"),
+        resume=arguments.resume,
+    )
+
+
+def _checked(read: Callable[[str], T], text: str) -> T:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+        raise argparse.ArgumentTypeError(f"expected http://HOST:PORT or https://HOST, found {text!r}")
+    return text.rstrip("/")
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not VARIABLE.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {text!r}")
+    return name, value
+
+
+def _number(text: str, low: float, high: float, what: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not low <= found <= high:
+        raise argparse.ArgumentTypeError(f"expected {what}, found {text!r}")
+    return found
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {MOST}, found {text!r}")
+    return int(text)
+
+
+def _wholes(text: str) -> tuple[int, ...]:
+    return tuple(sorted({_whole(each) for each in text.split(",")}))
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    most = 10_000.0
+    return tuple(sorted({_number(each, 0.001, most, "rates from 0.001 to 10000") for each in text.split(",")}))
+
+
+def _seconds(text: str) -> float:
+    return _checked(limits.duration, text)
+
+
+def _seconds_or_0(text: str) -> float:
+    return 0.0 if text in ("0", "0s") else _seconds(text)
+
+
+def _share(text: str) -> float:
+    return _number(text, 0, 1, "a share from 0 to 1")
+
+
+def _temperature(text: str) -> float:
+    return _number(text, 0, 2, "a temperature from 0 to 2")
+
+
+def _money(text: str) -> float:
+    return _number(text, 0.000001, 1e6, "US dollars above 0")
+
+
+def _lengths(text: str) -> str:
+    return _checked(lengths.parse, text).text
+
+
+def _limit(text: str) -> Limit:
+    return _checked(limits.parse, text)
