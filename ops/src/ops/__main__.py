@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ops.lint import command as lint
+from ops.loadtest import command as loadtest
 from ops.models import command as models
 from ops.pin import command as pin
 from ops.up import options
@@ -59,6 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         models.run,
         does="put a model of this machine into a bucket",
         description="Models between the local Ollama store and a bucket that the agent, or a mount, reads.",
+    )
+    add(
+        "loadtest",
+        loadtest.add_arguments,
+        loadtest.run,
+        does="measure a service, and find what one instance should take",
+        description="Measure a service over a sweep of loads; find containerConcurrency and OLLAMA_NUM_PARALLEL.",
     )
     arguments = parser.parse_args(argv)
     status: int = arguments.run(arguments)

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
 
         if arguments.action == "report":
             return measure.report_again(arguments, console)
-        return measure.run(options.from_arguments(arguments), console)
+        return measure.measure(options.from_arguments(arguments), console)
     except LoadTestError as error:
         sys.stderr.write(f"ops loadtest {arguments.action}: {error}\n")
         return error.exit_status

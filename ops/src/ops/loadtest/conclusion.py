@@ -58,7 +58,11 @@ class Conclusion:
         return self.choice.as_json() | {
             "usd_per_second": self.usd_per_second,
             "rule_of_thumb": [
-                {"OLLAMA_NUM_PARALLEL": each.parallel, "containerConcurrency": each.value, "measured": each.measured is not None}
+                {
+                    "OLLAMA_NUM_PARALLEL": each.parallel,
+                    "containerConcurrency": each.value,
+                    "measured": each.measured is not None,
+                }
                 for each in self.rules
             ],
         }
@@ -71,7 +75,9 @@ def conclude(run: Run, limits: Sequence[Limit], rule: Rule, usd_per_second: floa
         found = figures.of(step.usable, limits)
         price = None
         if usd_per_second is not None and "tokens_per_second" in found and found["tokens_per_second"].value > 0:
-            price = found["tokens_per_second"].under(cost.usd_per_million_tokens(usd_per_second * cost.HOUR_SECONDS, 1.0))
+            price = found["tokens_per_second"].under(
+                cost.usd_per_million_tokens(usd_per_second * cost.HOUR_SECONDS, 1.0)
+            )
         if step.repetitions:
             measured.append(knee.Measured(step.parallel, step.load, step.stopped, found, price))
     slots = sorted({step.parallel for step in run.steps if step.parallel is not None})
@@ -80,6 +86,19 @@ def conclude(run: Run, limits: Sequence[Limit], rule: Rule, usd_per_second: floa
         for parallel in slots
     )
     return Conclusion(tuple(measured), knee.choose(measured, limits), rules, usd_per_second)
+
+
+def file_of(run: Run, limits: Sequence[Limit], conclusion: Conclusion) -> dict[str, Any]:
+    """Return the whole file of a finished run; figures are in seconds, requests and tokens a second, shares."""
+    content = run.as_json() | {"limits": [limit.text for limit in limits], "conclusion": conclusion.as_json()}
+    known = {(each.parallel, each.load): each for each in conclusion.measured}
+    for step, written in zip(run.steps, content["steps"], strict=True):
+        if measured := known.get(step.key):
+            written["figures"] = {name: figure.as_json() for name, figure in measured.figures.items()}
+            written["errors"] = figures.errors(step.usable)
+            price = measured.usd_per_million_tokens
+            written["usd_per_million_tokens"] = None if price is None else price.as_json()
+    return content
 
 
 def _at(measured: Sequence[Measured], parallel: int, value: int) -> Measured | None:

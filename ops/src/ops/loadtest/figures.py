@@ -91,19 +91,36 @@ def _percentiles(name: str, series: Sequence[Sequence[float]], at_once: float) -
     if not values:
         return {}
     rows = statistics.resampled(series, statistics.block_length(series, at_once), SEED)
-    found = {}
-    for percent in PERCENTS:
-        bounds: tuple[float | None, float | None] = (None, None)
-        if rows is not None:
-            bounds = statistics.interval(np.percentile(rows, percent, axis=1, method="inverted_cdf"))
-        found[f"{name}_p{percent}"] = Figure(statistics.percentile(values, percent), *bounds)
-    return found
+    if rows is None:
+        return {f"{name}_p{percent}": Figure(statistics.percentile(values, percent)) for percent in PERCENTS}
+    spread = np.percentile(rows, PERCENTS, axis=1, method="inverted_cdf")
+    return {
+        f"{name}_p{percent}": Figure(statistics.percentile(values, percent), *statistics.interval(row))
+        for percent, row in zip(PERCENTS, spread, strict=True)
+    }
+
+
+def rates(repetitions: Sequence[Repetition]) -> tuple[float, float]:
+    """Return requests and output tokens a second, without intervals: for the verdicts between two steps."""
+    slices = [
+        np.concatenate([_slices(each, weight) for each in repetitions if each.seconds > 0] or [np.zeros(1)]).mean()
+        for weight in (_one, _tokens)
+    ]
+    return float(slices[0]), float(slices[1])
+
+
+def _one(_record: Record) -> float:
+    return 1.0
+
+
+def _tokens(record: Record) -> float:
+    return float(record.output_tokens)
 
 
 def _throughput(repetitions: Sequence[Repetition], limits: Sequence[Limit]) -> dict[str, Figure]:
     weights: dict[str, Callable[[Record], float]] = {
-        "requests_per_second": lambda record: 1.0,
-        "tokens_per_second": lambda record: float(record.output_tokens),
+        "requests_per_second": _one,
+        "tokens_per_second": _tokens,
     }
     if any(limit.latency for limit in limits):
         weights["goodput"] = lambda record: float(limits_.is_good(record, limits))

@@ -128,4 +128,6 @@ def _nothing(
     nearest = min((each for each in measured if each.figures), key=lambda each: (each.load.level, each.parallel or 0))
     why = against[nearest.parallel, nearest.load]
     wanted = ", ".join(limit.text for limit in limits)
-    return f"no load that was tried holds the limits ({wanted}): even {nearest.load} {why}; try less load, or wider limits"
+    return (
+        f"no load that was tried holds the limits ({wanted}): even {nearest.load} {why}; try less load, or wider limits"
+    )

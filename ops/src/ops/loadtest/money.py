@@ -11,7 +11,16 @@ from ops.plan import cost
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-UNITS = {"": 1 / 2**30, "Ki": 2**-20, "Mi": 2**-10, "Gi": 1.0, "Ti": 2.0**10, "k": 1e3 / 2**30, "M": 1e6 / 2**30, "G": 1e9 / 2**30}
+UNITS = {
+    "": 1 / 2**30,
+    "Ki": 2**-20,
+    "Mi": 2**-10,
+    "Gi": 1.0,
+    "Ti": 2.0**10,
+    "k": 1e3 / 2**30,
+    "M": 1e6 / 2**30,
+    "G": 1e9 / 2**30,
+}
 """Suffixes of a Kubernetes quantity, in GiB."""
 
 
@@ -50,7 +59,9 @@ def _cpu(text: str) -> float:
     try:
         return float(text.removesuffix("m")) / (1000 if text.endswith("m") else 1)
     except ValueError:
-        raise InputError(f"the service's cpu limit {text!r} is no quantity; give the price with --usd-per-hour") from None
+        raise InputError(
+            f"the service's cpu limit {text!r} is no quantity; give the price with --usd-per-hour"
+        ) from None
 
 
 def _gib(text: str) -> float:

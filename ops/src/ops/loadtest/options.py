@@ -72,12 +72,25 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     where("--up", type=Path, metavar="FILE", help="run this service.yaml here by `ops up`, once for each --parallel")
     add = what.add_argument
     add("--up-options", type=shlex.split, default=[], metavar="TEXT", help="more options for `ops up`, as '--standin'")
-    add("--set", type=_variable, action="append", default=[], metavar="NAME=VALUE", help="with --up: a variable of Ollama's")
+    add(
+        "--set",
+        type=_variable,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="with --up: a variable of Ollama's",
+    )
     add("--model", metavar="NAME", help="the model to ask for (default: the only one that is there)")
-    add("--api", type=Api, choices=list(Api), default=Api.NATIVE, help="/api/chat or /v1/chat/completions (%(default)s)")
+    add(
+        "--api", type=Api, choices=list(Api), default=Api.NATIVE, help="/api/chat or /v1/chat/completions (%(default)s)"
+    )
     add("--token-env", metavar="NAME", help="the variable that holds an identity token or key")
     add("--token-file", type=Path, metavar="FILE", help="the file that holds it")
-    add("--token-command", metavar="COMMAND", help="prints it, as 'gcloud auth print-identity-token'; asked anew each time")
+    add(
+        "--token-command",
+        metavar="COMMAND",
+        help="prints it, as 'gcloud auth print-identity-token'; asked anew each time",
+    )
     load = parser.add_argument_group("the sweep")
     level = load.add_mutually_exclusive_group().add_argument
     level("--concurrency", type=_wholes, metavar="N,N", help="closed loop: requests at once (1,2,4,8)")
@@ -89,26 +102,49 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--duration", type=_seconds, default=30.0, metavar="TIME", help="measured, of each repetition (30s)")
     add("--warmup", type=_seconds_or_0, default=5.0, metavar="TIME", help="before that, discarded (5s)")
     add("--repetitions", type=_whole, default=3, metavar="N", help="of each step (%(default)s)")
-    add("--timeout", type=_seconds, default=300.0, metavar="TIME", help="for a whole answer (300s, Cloud Run's default)")
+    add(
+        "--timeout", type=_seconds, default=300.0, metavar="TIME", help="for a whole answer (300s, Cloud Run's default)"
+    )
     ask = parser.add_argument_group("what is asked").add_argument
     ask("--prompt-tokens", type=_lengths, default="128", metavar="LENGTH", help="TOKENS, uniform:LOW,HIGH, "
         "normal:MEAN,DEVIATION or lognormal:MEDIAN,SIGMA (%(default)s)")  # fmt: skip
     ask("--answer-tokens", type=_lengths, default="64", metavar="LENGTH", help="the most of each answer (%(default)s)")
-    ask("--shared-prefix", type=_share, default=0.0, metavar="SHARE", help="of each prompt, the same for all, 0 to 1 (0)")
+    ask(
+        "--shared-prefix",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="of each prompt, the same for all, 0 to 1 (0)",
+    )
     ask("--prompts", type=Path, metavar="FILE", help='replay JSON lines: {"prompt": TEXT} or {"messages": [...]}')
     ask("--seed", type=int, default=1, metavar="N", help="of prompts, lengths, arrivals and sampling (%(default)s)")
     ask("--temperature", type=_temperature, default=0.0, metavar="T", help="(0)")
+    _add_choice(parser)
+    keep = parser.add_argument_group("what is kept").add_argument
+    keep("--out", type=Path, metavar="FOLDER", help="for run.json, report.html and plots (default: loadtest-DATE)")
+    keep("--label", default="", metavar="TEXT", help="a name for the run, in the report")
+    keep("--resume", type=Path, metavar="FILE", help="go on with this run.json, where it stopped; same options")
+
+
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `ops loadtest report` takes beside the run's file."""
+    _add_choice(parser)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for the report (default: the run's own folder)")
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
     goal = parser.add_argument_group("the choice").add_argument
     goal("--slo", type=_limit, action="append", default=[], metavar="LIMIT", help="ttft_p95=2s (ttft, tpot, e2e; p50, p90, "
          "p95, p99) or errors=1%%; may be repeated")  # fmt: skip
     goal("--model-instances", type=_whole, default=1, metavar="N", help="for the rule of thumb (%(default)s)")
     goal("--batch", type=_whole, metavar="N", help="the ideal batch, for the rule of thumb (default: the slots)")
-    goal("--usd-per-hour", type=_money, metavar="USD", help="of one instance (default: list prices of the service's YAML)")
-    goal("--service", type=Path, metavar="FILE", help="with URL: its service.yaml, for the price")
-    keep = parser.add_argument_group("what is kept").add_argument
-    keep("--out", type=Path, metavar="FOLDER", help="for run.json, report.html and plots (default: loadtest-DATE)")
-    keep("--label", default="", metavar="TEXT", help="a name for the run, in the report")
-    keep("--resume", type=Path, metavar="FILE", help="go on with this run.json, where it stopped; same options")
+    goal(
+        "--usd-per-hour",
+        type=_money,
+        metavar="USD",
+        help="of one instance (default: list prices of the service's YAML)",
+    )
+    goal("--service", type=Path, metavar="FILE", help="the service.yaml, for the price (default: that of --up)")
 
 
 def from_arguments(arguments: argparse.Namespace) -> Options:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
@@ -15,10 +15,11 @@ from ops.loadtest import figures, words
 from ops.up.printer import Printer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console, RenderableType
 
+    from ops.loadtest.figures import Figure
     from ops.loadtest.limits import Limit
     from ops.loadtest.saturation import Count
     from ops.loadtest.settings import Settings
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0
 """Between two lines of a repetition where the output is no terminal."""
 BAR_COLUMNS = 24
-COLUMNS = ("load", "slots", "requests/s", "tokens/s", "TTFT p50", "p95", "token p50", "e2e p95", "errors")
+COLUMNS = ("load", "slots", "requests/s", "tokens/s", "TTFT p50", "TTFT p95", "token p50", "e2e p95", "errors")
+
+
+class Row(NamedTuple):
+    """A line of the table: cells for `COLUMNS`, or the first few of them."""
+
+    cells: tuple[str, ...]
+    style: str
 
 
 class Display:
@@ -38,7 +46,7 @@ class Display:
         self._is_live = console.is_terminal
         self._settings = settings
         self._limits = limits
-        self._steps: list[Step] = []
+        self._rows: list[Row] = []
         self._now = "starting"
         self._count: Count | None = None
         self._begun = self._told = time.monotonic()
@@ -83,19 +91,15 @@ class Display:
 
     def ends(self, step: Step) -> None:
         """Tell what came of a step."""
-        self._steps = [*self._steps, step]
+        row = row_of(step, figures.of(step.usable, self._limits))
+        self._rows = [*self._rows, row]
         if self._is_live:
             return
         if step.skipped:
             self.line(f"{step}: not run, {step.skipped}")
             return
-        names = ("requests_per_second", "tokens_per_second", "ttft_p50", "ttft_p95", "tpot_p50", "e2e_p95", "error_share")
-        row = dict(zip(names, _cells(step, self._limits)[2:], strict=True))
-        stopped = f" · stopped: {step.stopped}" if step.stopped else ""
-        self.line(
-            f"{step}: {row['requests_per_second']} requests/s, {row['tokens_per_second']} tokens/s, TTFT p50 {row['ttft_p50']} "
-            f"p95 {row['ttft_p95']}, token p50 {row['tpot_p50']}, e2e p95 {row['e2e_p95']}, errors {row['error_share']}{stopped}"
-        )
+        shown = ", ".join(f"{name} {cell}" for name, cell in zip(COLUMNS[2:], row.cells[2:], strict=True))
+        self.line(f"{step}: {shown}" + (f" · stopped: {step.stopped}" if step.stopped else ""))
 
     def __rich__(self) -> RenderableType:
         """Return the picture of this instant."""
@@ -104,7 +108,7 @@ class Display:
         grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=seconds, completed=done, width=BAR_COLUMNS)
         grid.add_row(Text(self._now, "bold"), bar, Text(self._progress(), "dim", no_wrap=True, overflow="ellipsis"))
-        parts: list[RenderableType] = [table(self._steps, self._limits)] if self._steps else []
+        parts: list[RenderableType] = [table(self._rows)] if self._rows else []
         return Group(*parts, grid, Text("Ctrl-C stops and keeps what was measured", "dim"))
 
     def _progress(self) -> str:
@@ -115,26 +119,22 @@ class Display:
         return f"{count.at:.0f} s: {count.finished} answered, {count.sent - count.finished} under way{failed}"
 
 
-def table(steps: Sequence[Step], limits: Sequence[Limit]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
     """Return the steps with their figures."""
     result = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in COLUMNS:
-        result.add_column(name, justify="left" if name == "load" else "right")
-    for step in steps:
-        if step.skipped:
-            result.add_row(str(step.load), _slots(step), Text(step.skipped, "dim"))
-            continue
-        result.add_row(*_cells(step, limits), style="yellow" if step.stopped else "")
+        result.add_column(name, justify="left" if name == "load" else "right", no_wrap=True)
+    for row in rows:
+        result.add_row(*row.cells, style=row.style)
     return result
 
 
-def _slots(step: Step) -> str:
-    return words.NONE if step.parallel is None else str(step.parallel)
-
-
-def _cells(step: Step, limits: Sequence[Limit]) -> list[str]:
-    found = figures.of(step.usable, limits)
-    get = lambda name: figures.values(found, name)  # noqa: E731 — seven uses below
-    times = [words.seconds(get(name)) for name in ("ttft_p50", "ttft_p95", "tpot_p50", "e2e_p95")]
-    rates = [words.number(get(name)) for name in ("requests_per_second", "tokens_per_second")]
-    return [str(step.load), _slots(step), *rates, *times, words.share(get("error_share"))]
+def row_of(step: Step, found: Mapping[str, Figure]) -> Row:
+    """Return a step's row; one that was not run says why."""
+    slots = words.NONE if step.parallel is None else str(step.parallel)
+    if step.skipped:
+        return Row((str(step.load), slots, step.skipped), "dim")
+    times = [words.seconds(figures.values(found, name)) for name in ("ttft_p50", "ttft_p95", "tpot_p50", "e2e_p95")]
+    rates = [words.number(figures.values(found, name)) for name in ("requests_per_second", "tokens_per_second")]
+    failed = words.share(figures.values(found, "error_share"))
+    return Row((str(step.load), slots, *rates, *times, failed), "yellow" if step.stopped else "")

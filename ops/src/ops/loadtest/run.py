@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.loadtest import figures, step
+from ops.loadtest import step
 from ops.loadtest.errors import InputError, LoadTestError
 
 if TYPE_CHECKING:
-    from ops.loadtest.limits import Limit
     from ops.loadtest.step import Step
 
 SCHEMA = "probe-agent/loadtest/1"
@@ -38,8 +37,8 @@ class Run:
         """Return the step of that setting and load, None where there is none yet."""
         return next((each for each in self.steps if each.key == key), None)
 
-    def as_json(self, limits: tuple[Limit, ...], conclusion: dict[str, Any]) -> dict[str, Any]:
-        """Return the whole file; figures are in seconds, requests and tokens a second, shares."""
+    def as_json(self) -> dict[str, Any]:
+        """Return what a run's file holds while it is measured; the figures and the choice are added at its end."""
         return {
             "schema": SCHEMA,
             "label": self.label,
@@ -48,16 +47,7 @@ class Run:
             "failure": self.failure,
             "settings": self.settings,
             "environment": self.environment,
-            "limits": [limit.text for limit in limits],
-            "conclusion": conclusion,
-            "steps": [
-                each.as_json()
-                | {
-                    "figures": {n: f.as_json() for n, f in figures.of(each.usable, limits).items()},
-                    "errors": figures.errors(each.usable),
-                }
-                for each in self.steps
-            ],
+            "steps": [each.as_json() for each in self.steps],
         }
 
 

@@ -52,7 +52,9 @@ def falls_behind(counts: Sequence[Count]) -> str | None:
     if arrived - finished <= DEVIATIONS * math.sqrt(max(arrived, 1)) or finished >= KEEPS_UP * arrived:
         return None
     backlog = last.sent - last.finished
-    return f"saturated: {arrived} requests came and {finished} were answered in {last.at - first.at:.1f} s, {backlog} wait"
+    return (
+        f"saturated: {arrived} requests came and {finished} were answered in {last.at - first.at:.1f} s, {backlog} wait"
+    )
 
 
 def mostly_fails(counts: Sequence[Count]) -> str | None:

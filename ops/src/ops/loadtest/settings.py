@@ -50,4 +50,6 @@ class Settings:
 def differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     """Return a line for each setting that differs between two runs' files."""
     names = sorted(ours.keys() | theirs.keys())
-    return [f"{name}: {theirs.get(name)} then, {ours.get(name)} now" for name in names if ours.get(name) != theirs.get(name)]
+    return [
+        f"{name}: {theirs.get(name)} then, {ours.get(name)} now" for name in names if ours.get(name) != theirs.get(name)
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ops.loadtest import arrivals, figures, local, saturation, wire
 from ops.loadtest.client import Client
@@ -217,10 +217,7 @@ def _past(done: Sequence[Step]) -> bool:
         return False
     if done[-1].stopped is not None:
         return True
-    found = [figures.of(step.usable, ()) for step in done]
-    rates = [each["requests_per_second"].value if each else 0.0 for each in found]
+    rates = [figures.rates(step.usable) for step in done]
     if done[-1].load.loop is Loop.OPEN:
-        return rates[-1] < saturation.KEEPS_UP * done[-1].load.level
-    return saturation.past_knee([each["tokens_per_second"].value if each else 0.0 for each in found])
-
-
+        return rates[-1][0] < saturation.KEEPS_UP * done[-1].load.level
+    return saturation.past_knee([tokens for _, tokens in rates])

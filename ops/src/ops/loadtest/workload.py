@@ -16,10 +16,91 @@ if TYPE_CHECKING:
     from ops.loadtest.lengths import Lengths
 
 WORDS = tuple(
-    "the and with from that have this they will what when your time more about other some into them then look only "
-    "come over think also back after work first well even want because give day most find here thing many still long "
-    "great man world life hand part place case week group point home water room mother area money story fact month lot "
-    "right study book eye job word business side kind head house service friend father power hour game line end".split()
+    [
+        "the",
+        "and",
+        "with",
+        "from",
+        "that",
+        "have",
+        "this",
+        "they",
+        "will",
+        "what",
+        "when",
+        "your",
+        "time",
+        "more",
+        "about",
+        "other",
+        "some",
+        "into",
+        "them",
+        "then",
+        "look",
+        "only",
+        "come",
+        "over",
+        "think",
+        "also",
+        "back",
+        "after",
+        "work",
+        "first",
+        "well",
+        "even",
+        "want",
+        "because",
+        "give",
+        "day",
+        "most",
+        "find",
+        "here",
+        "thing",
+        "many",
+        "still",
+        "long",
+        "great",
+        "man",
+        "world",
+        "life",
+        "hand",
+        "part",
+        "place",
+        "case",
+        "week",
+        "group",
+        "point",
+        "home",
+        "water",
+        "room",
+        "mother",
+        "area",
+        "money",
+        "story",
+        "fact",
+        "month",
+        "lot",
+        "right",
+        "study",
+        "book",
+        "eye",
+        "job",
+        "word",
+        "business",
+        "side",
+        "kind",
+        "head",
+        "house",
+        "service",
+        "friend",
+        "father",
+        "power",
+        "hour",
+        "game",
+        "line",
+        "end",
+    ]
 )
 """Short common words: each is one token in the usual vocabularies. The server's own count is what is reported."""
 ASK = "Tell a long story about: "
@@ -94,7 +175,9 @@ def read(path: Path, answer_tokens: int | None) -> list[Request]:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise InputError(f"--prompts {path}: cannot be read ({why}); give a file of JSON lines") from error
-    requests = [_request(f"{path}:{number}", line, answer_tokens) for number, line in enumerate(lines, 1) if line.strip()]
+    requests = [
+        _request(f"{path}:{number}", line, answer_tokens) for number, line in enumerate(lines, 1) if line.strip()
+    ]
     if not requests:
         raise InputError(f'--prompts {path}: holds no line; write one chat a line, as {{"prompt": "Hello"}}')
     return requests
@@ -109,7 +192,7 @@ def _request(place: str, line: str, answer_tokens: int | None) -> Request:
         raise InputError(f"--prompts {place}: expected an object, found {line.strip()[:60]}")
     messages = item.get("messages", [{"role": "user", "content": item.get("prompt")}])
     if not (isinstance(messages, list) and messages and all(_is_message(message) for message in messages)):
-        raise InputError(f"--prompts {place}: expected \"prompt\": TEXT, or \"messages\" with role and content")
+        raise InputError(f'--prompts {place}: expected "prompt": TEXT, or "messages" with role and content')
     limit = item.get("max_tokens", answer_tokens)
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise InputError(f"--prompts {place}: max_tokens: expected a whole number above 0, found {limit!r}")
