@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,8 @@ from ops.loadtest import options
 from ops.loadtest.errors import LoadTestError
 
 if TYPE_CHECKING:
+    import argparse
+
     from rich.console import Console
 
 INTERRUPTED = 130
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
-    """Run an action. Returns 0: done, with a choice; 1: measured, but no choice or broken off; 2: bad input; 130: Ctrl-C."""
+    """Run an action. Returns 0: done, with a choice; 1: no choice, or broken off; 2: bad input; 130: Ctrl-C."""
     try:
         from ops.up.printer import standard_output  # noqa: PLC0415 — rich and what follows take a second
 

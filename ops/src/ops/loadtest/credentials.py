@@ -1,4 +1,4 @@
-"""Where the token comes from that opens the service: never the command line, which other users of a machine can read."""
+"""Where the token comes from that opens the service: never the command line, which others on a machine can read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import shlex
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ops.loadtest.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COMMAND_SECONDS = 60.0
 """For a command that prints a token: gcloud takes some seconds, and may refresh a login over the network."""

@@ -62,7 +62,7 @@ def of(repetitions: Sequence[Repetition], limits: Sequence[Limit]) -> dict[str, 
     if not any(measured):
         return {}
     found: dict[str, Figure] = {}
-    at_once = _in_flight(repetitions)
+    at_once = in_flight(repetitions)
     for name in LATENCIES:
         series = [[v for r in each if r.error is None and (v := getattr(r, name)) is not None] for each in measured]
         found |= _percentiles(name, series, float(at_once.mean()))
@@ -102,38 +102,40 @@ def _percentiles(name: str, series: Sequence[Sequence[float]], at_once: float) -
 
 def rates(repetitions: Sequence[Repetition]) -> tuple[float, float]:
     """Return requests and output tokens a second, without intervals: for the verdicts between two steps."""
-    slices = [
-        np.concatenate([_slices(each, weight) for each in repetitions if each.seconds > 0] or [np.zeros(1)]).mean()
-        for weight in (_one, _tokens)
+    found = [
+        np.concatenate([slices(each, weight) for each in repetitions if each.seconds > 0] or [np.zeros(1)]).mean()
+        for weight in (one, tokens)
     ]
-    return float(slices[0]), float(slices[1])
+    return float(found[0]), float(found[1])
 
 
-def _one(_record: Record) -> float:
+def one(_record: Record) -> float:
+    """Weigh each answer as one: requests."""
     return 1.0
 
 
-def _tokens(record: Record) -> float:
+def tokens(record: Record) -> float:
+    """Weigh each answer by its tokens."""
     return float(record.output_tokens)
 
 
 def _throughput(repetitions: Sequence[Repetition], limits: Sequence[Limit]) -> dict[str, Figure]:
     weights: dict[str, Callable[[Record], float]] = {
-        "requests_per_second": _one,
-        "tokens_per_second": _tokens,
+        "requests_per_second": one,
+        "tokens_per_second": tokens,
     }
     if any(limit.latency for limit in limits):
         weights["goodput"] = lambda record: float(limits_.is_good(record, limits))
     found = {}
     for name, weight in weights.items():
-        slices = [_slices(repetition, weight) for repetition in repetitions if repetition.seconds > 0]
-        whole = float(np.concatenate(slices).mean()) if slices else 0.0
-        rows = statistics.resampled([list(each) for each in slices], 1, SEED)
+        parts = [slices(repetition, weight) for repetition in repetitions if repetition.seconds > 0]
+        whole = float(np.concatenate(parts).mean()) if parts else 0.0
+        rows = statistics.resampled([list(each) for each in parts], 1, SEED)
         found[name] = Figure(whole, *((None, None) if rows is None else statistics.interval(rows.mean(axis=1))))
     return found
 
 
-def _slices(repetition: Repetition, weight: Callable[[Record], float]) -> NDArray[np.float64]:
+def slices(repetition: Repetition, weight: Callable[[Record], float]) -> NDArray[np.float64]:
     """Return the rate in each slice of a window, every whole answer spread over the time in which its tokens came."""
     edges = np.linspace(repetition.begin, repetition.end, SLICES + 1)
     rates = np.zeros(SLICES)
@@ -150,7 +152,7 @@ def _slices(repetition: Repetition, weight: Callable[[Record], float]) -> NDArra
     return rates
 
 
-def _in_flight(repetitions: Sequence[Repetition]) -> NDArray[np.float64]:
+def in_flight(repetitions: Sequence[Repetition]) -> NDArray[np.float64]:
     """Return how many requests were under way at instants spread evenly over the windows."""
     counts = []
     for repetition in repetitions:

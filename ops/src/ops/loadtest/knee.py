@@ -42,7 +42,7 @@ class Measured:
 
     @property
     def concurrency(self) -> int:
-        """Requests in the instance at once: the load of a closed loop; in an open one what was seen, 95th percentile."""
+        """Requests in the instance at once: a closed loop's load, in an open one the 95th percentile of those seen."""
         if self.load.loop is Loop.CLOSED:
             return int(self.load.level)
         return max(1, math.ceil(self.figures["in_flight_p95"].value)) if "in_flight_p95" in self.figures else 1

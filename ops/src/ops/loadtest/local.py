@@ -20,12 +20,12 @@ from ops.up import manifest, runtime
 from ops.up.errors import UpError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 PARALLEL = "OLLAMA_NUM_PARALLEL"
 OPEN = re.compile(r"the ingress is open: (\S+)")
 START_SECONDS = 600.0
-"""For `ops up` to open its ingress: a large model's load from a slow disk; the file's own startup budget ends it before."""
+"""For `ops up` to open its ingress: a large model from a slow disk; the file's own startup budget ends it before."""
 STOP_SECONDS = 20.0
 """For `ops up` to stop: it gives its containers 10 s, as the platform does."""
 LAST_LINES = 5
@@ -63,6 +63,15 @@ def adapted(
     return changed
 
 
+@contextlib.contextmanager
+def _written(document: Mapping[str, Any]) -> Iterator[Path]:
+    """Keep the service in a file for as long as it runs."""
+    with tempfile.TemporaryDirectory(prefix="ops-loadtest-") as folder:
+        file = Path(folder, "service.yaml")
+        file.write_text(yaml.safe_dump(dict(document), sort_keys=False), encoding="utf-8")
+        yield file
+
+
 @contextlib.asynccontextmanager
 async def running(document: Mapping[str, Any], arguments: Sequence[str]) -> AsyncIterator[tuple[str, Service]]:
     """Run `ops up` with a service; yields its address and the running service, and stops it at the end.
@@ -71,9 +80,7 @@ async def running(document: Mapping[str, Any], arguments: Sequence[str]) -> Asyn
         LocalError: it did not open.
 
     """
-    with tempfile.TemporaryDirectory(prefix="ops-loadtest-") as folder:
-        file = Path(folder, "service.yaml")
-        file.write_text(yaml.safe_dump(dict(document), sort_keys=False), encoding="utf-8")
+    with _written(document) as file:
         command = (sys.executable, "-m", "ops", "up", str(file), "--port", "0", "--free-ports", "--no-logs", *arguments)
         process = await asyncio.create_subprocess_exec(
             *command,

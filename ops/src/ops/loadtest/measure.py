@@ -38,7 +38,8 @@ def measure(options: Options, console: Console) -> int:
     """Measure, choose, write; returns the exit status."""
     _check(options)
     asked, work = _workload(options)
-    document = local.read(options.service or options.up) if options.service or options.up else None
+    file = options.service or options.up
+    document = local.read(file) if file else None
     chosen = _settings(options, asked)
     begun = (
         _resumed(options.resume, chosen) if options.resume else run.Run(chosen.as_json(), _environment(), options.label)
@@ -210,6 +211,7 @@ def _environment() -> dict[str, Any]:
 def _headline(options: Options, chosen: Settings) -> str:
     where = f"{options.up} on this machine" if options.up else str(options.url)
     steps = len(chosen.levels) * max(1, len(chosen.parallel))
-    each = (chosen.warmup + chosen.duration) * chosen.repetitions
-    about = f"about {words.number(steps * each / 60)} min" if steps * each >= 60 else f"about {steps * each:.0f} s"  # noqa: PLR2004
-    return f"{where}: {chosen.loop} loop, {words.plural(steps, 'step')} of {chosen.repetitions} × {chosen.duration:g} s, {about} or more"
+    seconds = (chosen.warmup + chosen.duration) * chosen.repetitions * steps
+    about = f"{words.number(seconds / 60)} min" if seconds >= 60 else f"{seconds:.0f} s"  # noqa: PLR2004 — a minute
+    each = f"{words.plural(steps, 'step')} of {chosen.repetitions} × {chosen.duration:g} s"
+    return f"{where}: {chosen.loop} loop, {each}, {about} or more"

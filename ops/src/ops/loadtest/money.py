@@ -44,9 +44,9 @@ def instance(document: Mapping[str, Any]) -> cost.Instance:
 
 
 def usd_per_second(document: Mapping[str, Any] | None, given: float | None) -> float | None:
-    """Return the price of one instance; None where neither a service nor a figure was given, or a GPU has no price."""
+    """Return the price of one instance; `given` is by the hour. None: none was given, and the service names none."""
     if given is not None:
-        return given
+        return given / cost.HOUR_SECONDS
     if document is None:
         return None
     try:

@@ -134,8 +134,8 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     goal = parser.add_argument_group("the choice").add_argument
-    goal("--slo", type=_limit, action="append", default=[], metavar="LIMIT", help="ttft_p95=2s (ttft, tpot, e2e; p50, p90, "
-         "p95, p99) or errors=1%%; may be repeated")  # fmt: skip
+    slo = "ttft_p95=2s (ttft, tpot, e2e; p50, p90, p95, p99) or errors=1%%; may be repeated"
+    goal("--slo", type=_limit, action="append", default=[], metavar="LIMIT", help=slo)
     goal("--model-instances", type=_whole, default=1, metavar="N", help="for the rule of thumb (%(default)s)")
     goal("--batch", type=_whole, metavar="N", help="the ideal batch, for the rule of thumb (default: the slots)")
     goal(

@@ -20,6 +20,11 @@ SCHEMA = "probe-agent/loadtest/1"
 """Raised with every change that an older reader would misread."""
 
 
+def now() -> str:
+    """Return the wall clock, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 @dataclass(slots=True)
 class Run:
     """What was asked for, where, and what came of it. `settings` and `environment` are JSON."""
@@ -28,7 +33,7 @@ class Run:
     environment: dict[str, Any]
     label: str = ""
     steps: list[Step] = field(default_factory=list)
-    started: str = field(default_factory=lambda: now())
+    started: str = field(default_factory=now)
     ended: str | None = None
     failure: str | None = None
     """Why the run ended before its time, None where it did not."""
@@ -51,11 +56,6 @@ class Run:
         }
 
 
-def now() -> str:
-    """Return the wall clock, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def read(path: Path) -> tuple[Run, dict[str, Any]]:
     """Read a run's file; returns the run, and all of the file.
 
@@ -74,8 +74,8 @@ def read(path: Path) -> tuple[Run, dict[str, Any]]:
         raise InputError(f"{path}: is no load test's run ({SCHEMA}), its schema is {schema!r}")
     try:
         steps = [step.from_json(each) for each in content["steps"]]
-        names = ("settings", "environment", "label")
-        run = Run(*(content[name] for name in names), steps, content["started"], content["ended"], content["failure"])
+        names = ("settings", "environment", "label", "started", "ended", "failure")
+        run = Run(**{name: content[name] for name in names}, steps=steps)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from error
     return run, content

@@ -1,13 +1,15 @@
-"""What a run measures: every choice that its figures depend on. It stands in the run's file, and resuming compares it."""
+"""What a run measures: every choice that its figures depend on; it stands in the run's file, to be compared."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ops.loadtest.arrivals import Arrivals
 from ops.loadtest.loads import Load, Loop
-from ops.loadtest.wire import Api
+
+if TYPE_CHECKING:
+    from ops.loadtest.arrivals import Arrivals
+    from ops.loadtest.wire import Api
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class Settings:
     timeout: float
 
     def loads(self, also: int | None) -> list[Load]:
-        """Return the loads of one setting of parallelism, ascending; `also` is the rule of thumb's, in a closed loop."""
+        """Return the loads of one number of slots, ascending; `also` is the rule of thumb's, in a closed loop."""
         levels = {float(level) for level in self.levels}
         if also is not None and self.loop is Loop.CLOSED:
             levels.add(float(also))

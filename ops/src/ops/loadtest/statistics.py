@@ -32,7 +32,7 @@ def block_length(series: Sequence[Sequence[float]], at_once: float) -> int:
     n^(1/3) is the usual order for blocks of a correlated series (Künsch, moving-block bootstrap).
     """
     longest = max((len(each) for each in series), default=1)
-    return max(1, math.ceil(longest ** (1 / 3)), math.ceil(at_once))
+    return max(1, math.ceil(math.cbrt(longest)), math.ceil(at_once))
 
 
 def resampled(series: Sequence[Sequence[float]], length: int, seed: int) -> NDArray[np.float64] | None:

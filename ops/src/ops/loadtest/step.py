@@ -45,7 +45,7 @@ class Repetition:
 
 @dataclass(slots=True)
 class Step:
-    """One load under one setting. `parallel` is OLLAMA_NUM_PARALLEL where the test set it; `skipped` says why not run."""
+    """One load under one setting. `parallel` is OLLAMA_NUM_PARALLEL where it is known; `skipped` says why not run."""
 
     parallel: int | None
     load: Load
@@ -60,7 +60,7 @@ class Step:
 
     @property
     def usable(self) -> list[Repetition]:
-        """The repetitions that figures are made of: one that the operator broke off only where there is no whole one."""
+        """The repetitions that figures are made of: one that was broken off only where there is no whole one."""
         whole = [each for each in self.repetitions if each.stopped != INTERRUPTED]
         return whole or self.repetitions
 

@@ -1,4 +1,4 @@
-"""The sweep: for each setting of parallelism each load, for each load its repetitions; what is done is not done again."""
+"""The sweep: for each number of slots each load, for each load its repetitions; what is done is not done again."""
 
 from __future__ import annotations
 

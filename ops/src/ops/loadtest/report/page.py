@@ -25,19 +25,23 @@ FILE = "report.html"
 PLOTS = "plots"
 TIMES = ("ttft_p50", "ttft_p95", "ttft_p99", "tpot_p50", "tpot_p95", "e2e_p50", "e2e_p90", "e2e_p95", "e2e_p99")
 COLUMNS = (
-    "load", "slots", "requests/s", "tokens/s", "TTFT p50", "TTFT p95", "TTFT p99", "token p50", "token p95", "e2e p50",
-    "e2e p90", "e2e p95", "e2e p99", "queue p95", "outside p95", "goodput/s", "errors", "requests", "$ / M tokens",
-)  # fmt: skip
-HOW = (
-    "Times count from the instant at which a request was meant to go out: in an open loop that instant is fixed before, "
-    "so waiting is never left out (no coordinated omission); in a closed loop it is when the user was free to ask.",
-    "TTFT: to the first piece of text. Token time: from the first to the last piece, over the tokens between. End to end: "
-    "to the end of the stream. Goodput: answers a second that were whole and within every latency limit.",
-    "Queue: what is left of Ollama's total_duration after its load, prompt and answer times. Outside: what passed between "
-    "sending and end that Ollama does not account for: the network, and the platform's own queue.",
-    "Percentiles are of whole answers (nearest rank); intervals are 95 %, by resampling blocks of consecutive requests. "
-    "Throughput counts the share of each answer that came within the measured window.",
+    *("requests/s", "tokens/s", "TTFT p50", "TTFT p95", "TTFT p99", "token p50", "token p95", "e2e p50", "e2e p90"),
+    *("e2e p95", "e2e p99", "queue p95", "outside p95", "goodput/s", "errors", "requests", "$ / M tokens"),
 )
+HOW = """\
+Times count from the instant at which a request was meant to go out: in an open loop that instant is fixed before, so
+waiting is never left out (no coordinated omission); in a closed loop it is when the user was free to ask.
+
+TTFT: to the first piece of text. Token time: from the first to the last piece, over the tokens between. End to end
+(e2e): to the end of the stream. Goodput: answers a second that were whole and within every latency limit.
+
+Queue: what is left of Ollama's total_duration after its load, prompt and answer times. Outside: what passed between
+sending and end that Ollama does not account for: the network, and the platform's own queue.
+
+Percentiles are of whole answers (nearest rank); intervals are 95 %, by resampling blocks of consecutive requests.
+Throughput counts the share of each answer that came within the measured window.
+"""
+"""A paragraph for each empty line."""
 __all__ = ["FILE", "summary", "write"]
 
 
@@ -58,7 +62,7 @@ def _page(run: Run, limits: Sequence[Limit], found: Conclusion, made: Sequence[p
     told = "".join(f"<p>{escape(line)}</p>" for line in summary(run, limits, found))
     verdict = "summary" if found.choice.chosen else "summary none"
     drawn = "".join(_figure(plot) for plot in made)
-    how = "".join(f"<p>{escape(line)}</p>" for line in HOW)
+    how = "".join(f"<p>{escape(line)}</p>" for line in HOW.split("\n\n"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -86,7 +90,8 @@ def _figure(plot: plots.Plot) -> str:
 
 def _table(steps: Sequence[Step], found: Conclusion) -> str:
     known = {(each.parallel, each.load): each for each in found.measured}
-    head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS) + '<th scope="col" class="text">verdict</th>'
+    named = '<th scope="col">load</th><th scope="col">slots</th><th scope="col" class="text">verdict</th>'
+    head = named + "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
     rows = "".join(_row(step, known.get(step.key), found) for step in steps)
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Figures of every load"><table>'
@@ -99,7 +104,7 @@ def _row(step: Step, each: Measured | None, found: Conclusion) -> str:
     start = f'<th scope="row">{escape(str(step.load))}</th><td>{slots}</td>'
     if each is None:
         why = f"not run: {step.skipped}" if step.skipped else "not measured"
-        return f'<tr>{start}<td colspan="{len(COLUMNS) - 2}"></td><td class="text">{escape(why)}</td></tr>'
+        return f'<tr>{start}<td class="text">{escape(why)}</td><td colspan="{len(COLUMNS)}"></td></tr>'
     is_chosen = found.choice.chosen is not None and step.key == (found.choice.chosen.parallel, found.choice.chosen.load)
     verdict = "the choice" if is_chosen else found.choice.against.get(step.key, "")
     failed = figures.errors(step.usable)
@@ -107,7 +112,7 @@ def _row(step: Step, each: Measured | None, found: Conclusion) -> str:
         verdict += " · failed: " + ", ".join(f"{count} × {kind}" for kind, count in failed.items())
     cells = "".join(f"<td>{cell}</td>" for cell in _cells(each))
     mark = ' class="chosen"' if is_chosen else ""
-    return f'<tr{mark}>{start}{cells}<td class="text">{escape(verdict)}</td></tr>'
+    return f'<tr{mark}>{start}<td class="text">{escape(verdict)}</td>{cells}</tr>'
 
 
 def _cells(each: Measured) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -78,10 +78,6 @@ def plots(run: Run, limits: Sequence[Limit], found: Conclusion) -> list[Plot]:
             lambda axes: _latency(axes, shown, limits, found),
         )
     ]
-    steps = [step for step in run.steps if step.usable]
-    for latency in ("ttft", "tpot"):
-        if any(latency in name for each in shown for name in each.figures):
-            made.append(_distribution(latency, steps, found))
     made.append(
         Plot(
             "cost-latency",
@@ -91,6 +87,9 @@ def plots(run: Run, limits: Sequence[Limit], found: Conclusion) -> list[Plot]:
             lambda axes: _cost(axes, shown, limits, found),
         )
     )
+    steps = [step for step in run.steps if step.usable]
+    there = {name.partition("_")[0] for each in shown for name in each.figures}
+    made += [_distribution(latency, steps, found) for latency in ("ttft", "tpot") if latency in there]
     return made
 
 
@@ -115,7 +114,7 @@ def save(plot: Plot, folder: Path) -> None:
         canvas.savefig(folder / f"{plot.name}.png", facecolor="white", dpi=200)
 
 
-def _style(ink: str) -> dict[str, object]:
+def _style(ink: str) -> Any:  # matplotlib's own type spells out every key
     names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
     return dict.fromkeys(names, ink) | {
         "font.size": 10,

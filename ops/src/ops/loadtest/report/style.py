@@ -16,7 +16,8 @@ p { margin: .5rem 0; max-width: 46rem; }
   border-radius: .4rem; padding: .9rem 1.1rem; margin: 1rem 0; }
 .summary.none { border-left-color: var(--bad); }
 .summary p:first-child { font-size: 1.2rem; font-weight: 650; margin-top: 0; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1rem; align-items: start; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1rem;
+  align-items: start; }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: .4rem; padding: .8rem;
   min-width: 0; }
 figure h3 { font-size: 1rem; margin: 0 0 .3rem; }

@@ -36,7 +36,7 @@ def _body(run: Run, limits: Sequence[Limit], found: Conclusion) -> Iterator[str]
         slots = "" if chosen.parallel is None else f" and OLLAMA_NUM_PARALLEL to {chosen.parallel}"
         yield f"Set containerConcurrency to {chosen.concurrency}{slots}."
         if chosen.load.loop is Loop.OPEN:
-            yield f"Found at {chosen.load}: {chosen.concurrency} is how many were in the instance at once (95th percentile)."
+            yield f"Found at {chosen.load}, with {chosen.concurrency} in the instance at once (95th percentile)."
         yield f"There {_measured(chosen)}."
         yield f"Why: {found.choice.reason}."
     yield "Limits: " + (", ".join(limit.text for limit in limits) or "none") + "."
@@ -47,13 +47,14 @@ def _body(run: Run, limits: Sequence[Limit], found: Conclusion) -> Iterator[str]
 
 
 def _measured(each: Measured) -> str:
-    get = each.figures.get
-    tokens, requests = get("tokens_per_second"), get("requests_per_second")
+    sure = words.plus_minus(each.figures.get("tokens_per_second")) or "no interval"
+    tokens, requests, began, whole = (
+        figures.values(each.figures, name)
+        for name in ("tokens_per_second", "requests_per_second", "ttft_p95", "e2e_p95")
+    )
     text = (
-        f"it made {words.number(tokens and tokens.value)} tokens a second ({words.plus_minus(tokens) or 'no interval'}), "
-        f"{words.number(requests and requests.value)} requests a second; 95 % of the answers began within "
-        f"{words.seconds(figures.values(each.figures, 'ttft_p95'))} and were whole within "
-        f"{words.seconds(figures.values(each.figures, 'e2e_p95'))}"
+        f"it made {words.number(tokens)} tokens a second ({sure}), {words.number(requests)} requests a second; 95 % of "
+        f"the answers began within {words.seconds(began)} and were whole within {words.seconds(whole)}"
     )
     price = each.usd_per_million_tokens
     return text if price is None else f"{text}; a million output tokens cost {words.dollars(price.value)}"
@@ -75,10 +76,10 @@ def _cautions(run: Run, found: Conclusion) -> Iterator[str]:
     chosen = found.choice.chosen
     requests = chosen and figures.values(chosen.figures, "requests")
     if requests and requests < ENOUGH:
-        yield f"Caution: the choice rests on {requests:.0f} requests; its 99th percentiles are of the slowest one alone."
+        yield f"Caution: the choice rests on {requests:.0f} requests; its 99th percentiles are the slowest one's."
     late = max((figures.values(each.figures, "late_p99") or 0.0 for each in found.measured), default=0.0)
     if late > LATE_SECONDS:
         yield (
-            f"Caution: the tester itself sent up to {words.seconds(late)} late (99th percentile); latencies count from the "
-            "intended instant, so they hold this, too: use a faster machine for it."
+            f"Caution: the tester itself sent up to {words.seconds(late)} late (99th percentile), which the latencies "
+            "hold, too: use a faster machine for it."
         )
