@@ -188,7 +188,15 @@ def write(folder: Path, kind: str) -> Path:
 
 _EPSILON = {"attention.layer_norm_rms_epsilon": 1e-6}
 _STATE, _DT_RANK, _CONVOLUTION = 16, 32, 4
-_HALF: tuple[str, ...] = ("_q.weight", "_k.weight", "_v.weight", "_output.weight", "_gate.weight", "_up.weight", "_down.weight")
+_HALF: tuple[str, ...] = (
+    "_q.weight",
+    "_k.weight",
+    "_v.weight",
+    "_output.weight",
+    "_gate.weight",
+    "_up.weight",
+    "_down.weight",
+)
 _HALF += ("_qkv.weight", "_a.weight", "_b.weight", "_mqa.weight", "_in.weight", "_out.weight", "_x.weight")
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ops.loadtest.step import Repetition, Step
 
 CONFIDENCE = 0.99
-"""A run has dozens of figures: of those that do not differ, one in a hundred is taken for a difference, not one in 20."""
+"""A run has dozens of figures: of those that do not differ, one in 100 is taken for a difference, not one in 20."""
 TIMES = ("ttft", "tpot", "e2e")
 PERCENTS = (50, 95)
 SEEDS = (11, 12)
@@ -35,7 +35,7 @@ NOT_SETTINGS = {"target"}
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One figure of one step in both runs. The ratio is second over first, with its 99 % interval where there is one."""
+    """One figure of one step in both runs. The ratio is second over first, with its 99 % interval, None: too few."""
 
     step: str
     figure: str

@@ -114,7 +114,7 @@ def _unfit(each: Measured, limits: Sequence[Limit]) -> str:
     if each.stopped is not None:
         return each.stopped
     if not each.figures:
-        return "nothing was measured"
+        return "nothing was measured: no request went out in the window, for the answers outlast it; measure longer"
     if broken := limits_.broken(each.figures, limits):
         return "breaks " + ", ".join(limit.text for limit in broken)
     return "" if each.keeps_up() else "does not keep up with what is offered"

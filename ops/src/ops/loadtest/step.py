@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ops.loadtest import loads, record
+from ops.loadtest import loads, record, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ class Step:
 
     def __str__(self) -> str:
         """Name it as a person would."""
-        return str(self.load) if self.parallel is None else f"{self.load}, {self.parallel} slots"
+        return str(self.load) if self.parallel is None else f"{self.load}, {words.plural(self.parallel, 'slot')}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it stands in a run's file."""
