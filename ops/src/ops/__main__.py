@@ -10,6 +10,7 @@ from ops.lint import command as lint
 from ops.loadtest import command as loadtest
 from ops.models import command as models
 from ops.pin import command as pin
+from ops.quality import command as quality
 from ops.up import options
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         loadtest.run,
         does="measure a service, and find what one instance should take",
         description="Measure a service over a sweep of loads; find containerConcurrency and OLLAMA_NUM_PARALLEL.",
+    )
+    add(
+        "quality",
+        quality.add_arguments,
+        quality.run,
+        does="show what a quantised KV cache changes in a model's answers",
+        description="Answer the same questions with each type of KV cache, and hold the answers against f16.",
     )
     arguments = parser.parse_args(argv)
     status: int = arguments.run(arguments)
