@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from benchmarks import fetch, footprint, held_probe, prefetch, prompt_cache, time_to_loaded
+from benchmarks import fetch, footprint, held_probe, loadtest, prefetch, prompt_cache, time_to_loaded
 from benchmarks.precondition import NotHereError
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.result import Result
 
 BENCHMARKS: dict[str, Callable[..., Result]] = {
-    module.NAME: module.run for module in (held_probe, time_to_loaded, footprint, prefetch, prompt_cache, fetch)
+    module.NAME: module.run
+    for module in (held_probe, time_to_loaded, footprint, prefetch, prompt_cache, fetch, loadtest)
 }
 PLAIN_WIDTH = 140
 """Columns where the output is no terminal."""

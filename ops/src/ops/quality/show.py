@@ -49,7 +49,7 @@ def lines(found: Mapping[str, Summary]) -> list[str]:
     again = next(iter(found.values()))
     steady = again.exact == again.questions
     return [
-        "the same: word for word; same tokens: before the first difference, of the longer answer; first difference: median",
+        "the same: word for word; same tokens: before the first difference, of the longer answer; the last is a median",
         "f16 twice gave the same answers: what differs is the cache's doing"
         if steady
         else f"f16 itself gave {again.questions - again.exact} other answers the second time: that much is noise",
