@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import math
-import re
 import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from ops.loadtest import lengths, limits
+from ops.loadtest import limits, parsers
 from ops.loadtest.arrivals import Arrivals
 from ops.loadtest.loads import Loop
 from ops.loadtest.wire import Api
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import argparse
 
     from ops.loadtest.limits import Limit
-
-MOST = 1000
-"""containerConcurrency and a sensible number of slots end here (Cloud Run: 1 to 1000)."""
-VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +61,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `ops loadtest run` takes."""
     what = parser.add_argument_group("what is driven")
     where = what.add_mutually_exclusive_group(required=True).add_argument
-    where("url", nargs="?", type=_url, metavar="URL", help="a service that runs, such as https://NAME.run.app")
+    where("url", nargs="?", type=parsers.url, metavar="URL", help="a service that runs, such as https://NAME.run.app")
     where("--up", type=Path, metavar="FILE", help="run this service.yaml here by `ops up`, once for each --parallel")
     add = what.add_argument
     add("--up-options", type=shlex.split, default=[], metavar="TEXT", help="more options for `ops up`, as '--standin'")
     add(
         "--set",
-        type=_variable,
+        type=parsers.variable,
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -93,32 +86,42 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     load = parser.add_argument_group("the sweep")
     level = load.add_mutually_exclusive_group().add_argument
-    level("--concurrency", type=_wholes, metavar="N,N", help="closed loop: requests at once (1,2,4,8)")
-    level("--rates", type=_rates, metavar="R,R", help="open loop: requests a second, whatever the service does")
+    level("--concurrency", type=parsers.wholes, metavar="N,N", help="closed loop: requests at once (1,2,4,8)")
+    level("--rates", type=parsers.rates, metavar="R,R", help="open loop: requests a second, whatever the service does")
     add = load.add_argument
-    add("--parallel", type=_wholes, default=(), metavar="N,N", help="OLLAMA_NUM_PARALLEL: with --up each is tried, "
+    add("--parallel", type=parsers.wholes, default=(), metavar="N,N", help="OLLAMA_NUM_PARALLEL: with --up each is tried, "
         "with URL the one that the service has, for the rule of thumb")  # fmt: skip
     add("--arrivals", type=Arrivals, choices=list(Arrivals), default=Arrivals.POISSON, help="open loop (%(default)s)")
-    add("--duration", type=_seconds, default=30.0, metavar="TIME", help="measured, of each repetition (30s)")
-    add("--warmup", type=_seconds_or_0, default=5.0, metavar="TIME", help="before that, discarded (5s)")
-    add("--repetitions", type=_whole, default=3, metavar="N", help="of each step (%(default)s)")
+    add("--duration", type=parsers.seconds, default=30.0, metavar="TIME", help="measured, of each repetition (30s)")
+    add("--warmup", type=parsers.seconds_or_0, default=5.0, metavar="TIME", help="before that, discarded (5s)")
+    add("--repetitions", type=parsers.whole, default=3, metavar="N", help="of each step (%(default)s)")
     add(
-        "--timeout", type=_seconds, default=300.0, metavar="TIME", help="for a whole answer (300s, Cloud Run's default)"
+        "--timeout",
+        type=parsers.seconds,
+        default=300.0,
+        metavar="TIME",
+        help="for a whole answer (300s, Cloud Run's default)",
     )
     ask = parser.add_argument_group("what is asked").add_argument
-    ask("--prompt-tokens", type=_lengths, default="128", metavar="LENGTH", help="TOKENS, uniform:LOW,HIGH, "
+    ask("--prompt-tokens", type=parsers.length, default="128", metavar="LENGTH", help="TOKENS, uniform:LOW,HIGH, "
         "normal:MEAN,DEVIATION or lognormal:MEDIAN,SIGMA (%(default)s)")  # fmt: skip
-    ask("--answer-tokens", type=_lengths, default="64", metavar="LENGTH", help="the most of each answer (%(default)s)")
+    ask(
+        "--answer-tokens",
+        type=parsers.length,
+        default="64",
+        metavar="LENGTH",
+        help="the most of each answer (%(default)s)",
+    )
     ask(
         "--shared-prefix",
-        type=_share,
+        type=parsers.share,
         default=0.0,
         metavar="SHARE",
         help="of each prompt, the same for all, 0 to 1 (0)",
     )
     ask("--prompts", type=Path, metavar="FILE", help='replay JSON lines: {"prompt": TEXT} or {"messages": [...]}')
     ask("--seed", type=int, default=1, metavar="N", help="of prompts, lengths, arrivals and sampling (%(default)s)")
-    ask("--temperature", type=_temperature, default=0.0, metavar="T", help="(0)")
+    ask("--temperature", type=parsers.temperature, default=0.0, metavar="T", help="(0)")
     _add_choice(parser)
     keep = parser.add_argument_group("what is kept").add_argument
     keep("--out", type=Path, metavar="FOLDER", help="for run.json, report.html and plots (default: loadtest-DATE)")
@@ -135,12 +138,12 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     goal = parser.add_argument_group("the choice").add_argument
     slo = "ttft_p95=2s (ttft, tpot, e2e; p50, p90, p95, p99) or errors=1%%; may be repeated"
-    goal("--slo", type=_limit, action="append", default=[], metavar="LIMIT", help=slo)
-    goal("--model-instances", type=_whole, default=1, metavar="N", help="for the rule of thumb (%(default)s)")
-    goal("--batch", type=_whole, metavar="N", help="the ideal batch, for the rule of thumb (default: the slots)")
+    goal("--slo", type=parsers.limit, action="append", default=[], metavar="LIMIT", help=slo)
+    goal("--model-instances", type=parsers.whole, default=1, metavar="N", help="for the rule of thumb (%(default)s)")
+    goal("--batch", type=parsers.whole, metavar="N", help="the ideal batch, for the rule of thumb (default: the slots)")
     goal(
         "--usd-per-hour",
-        type=_money,
+        type=parsers.money,
         metavar="USD",
         help="of one instance (default: list prices of the service's YAML)",
     )
@@ -184,76 +187,3 @@ def from_arguments(arguments: argparse.Namespace) -> Options:
         out=out or Path(f"loadtest-{datetime.now().astimezone():%Y%m%d-%H%M%S}"),
         resume=arguments.resume,
     )
-
-
-def _checked(read: Callable[[str], T], text: str) -> T:
-    try:
-        return read(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
-        raise argparse.ArgumentTypeError(f"expected http://HOST:PORT or https://HOST, found {text!r}")
-    return text.rstrip("/")
-
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not VARIABLE.fullmatch(name):
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {text!r}")
-    return name, value
-
-
-def _number(text: str, low: float, high: float, what: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = math.nan
-    if not low <= found <= high:
-        raise argparse.ArgumentTypeError(f"expected {what}, found {text!r}")
-    return found
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MOST:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {MOST}, found {text!r}")
-    return int(text)
-
-
-def _wholes(text: str) -> tuple[int, ...]:
-    return tuple(sorted({_whole(each) for each in text.split(",")}))
-
-
-def _rates(text: str) -> tuple[float, ...]:
-    most = 10_000.0
-    return tuple(sorted({_number(each, 0.001, most, "rates from 0.001 to 10000") for each in text.split(",")}))
-
-
-def _seconds(text: str) -> float:
-    return _checked(limits.duration, text)
-
-
-def _seconds_or_0(text: str) -> float:
-    return 0.0 if text in ("0", "0s") else _seconds(text)
-
-
-def _share(text: str) -> float:
-    return _number(text, 0, 1, "a share from 0 to 1")
-
-
-def _temperature(text: str) -> float:
-    return _number(text, 0, 2, "a temperature from 0 to 2")
-
-
-def _money(text: str) -> float:
-    return _number(text, 0.000001, 1e6, "US dollars above 0")
-
-
-def _lengths(text: str) -> str:
-    return _checked(lengths.parse, text).text
-
-
-def _limit(text: str) -> Limit:
-    return _checked(limits.parse, text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -76,7 +76,7 @@ def _answer(client: httpx.Client, url: str, model: str, question: str, tokens: i
     return tuple(pieces)
 
 
-def _loaded(url: str) -> list[dict[str, object]]:
+def _loaded(url: str) -> list[dict[str, Any]]:
     try:
         answer = httpx.get(f"{url}/api/ps", timeout=CONNECT_SECONDS, trust_env=False).json()
         return list(answer.get("models") or [])

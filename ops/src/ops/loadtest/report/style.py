@@ -34,6 +34,7 @@ tr.chosen { background: color-mix(in srgb, var(--mark) 14%, transparent); font-w
 .bad { color: var(--bad); } .good { color: var(--good); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; font-size: .9rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dt { margin-top: .4rem; } }
+@media (max-width: 30rem) { body { padding: .8rem .6rem 2rem; } figure { padding: .5rem .4rem; }
+  dl { grid-template-columns: 1fr; } dt { margin-top: .4rem; } }
 @media print { body { max-width: none; } figure { break-inside: avoid; } }
 """
