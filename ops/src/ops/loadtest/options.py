@@ -89,8 +89,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     level("--concurrency", type=parsers.wholes, metavar="N,N", help="closed loop: requests at once (1,2,4,8)")
     level("--rates", type=parsers.rates, metavar="R,R", help="open loop: requests a second, whatever the service does")
     add = load.add_argument
-    add("--parallel", type=parsers.wholes, default=(), metavar="N,N", help="OLLAMA_NUM_PARALLEL: with --up each is tried, "
-        "with URL the one that the service has, for the rule of thumb")  # fmt: skip
+    slots = "OLLAMA_NUM_PARALLEL: with --up each is tried; with URL the service's own, for the rule of thumb"
+    add("--parallel", type=parsers.wholes, default=(), metavar="N,N", help=slots)
     add("--arrivals", type=Arrivals, choices=list(Arrivals), default=Arrivals.POISSON, help="open loop (%(default)s)")
     add("--duration", type=parsers.seconds, default=30.0, metavar="TIME", help="measured, of each repetition (30s)")
     add("--warmup", type=parsers.seconds_or_0, default=5.0, metavar="TIME", help="before that, discarded (5s)")
@@ -103,8 +103,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a whole answer (300s, Cloud Run's default)",
     )
     ask = parser.add_argument_group("what is asked").add_argument
-    ask("--prompt-tokens", type=parsers.length, default="128", metavar="LENGTH", help="TOKENS, uniform:LOW,HIGH, "
-        "normal:MEAN,DEVIATION or lognormal:MEDIAN,SIGMA (%(default)s)")  # fmt: skip
+    forms = "TOKENS, uniform:LOW,HIGH, normal:MEAN,DEVIATION or lognormal:MEDIAN,SIGMA (%(default)s)"
+    ask("--prompt-tokens", type=parsers.length, default="128", metavar="LENGTH", help=forms)
     ask(
         "--answer-tokens",
         type=parsers.length,

@@ -119,8 +119,8 @@ def _distribution(latency: str, steps: Sequence[Step], found: Conclusion) -> Plo
     return Plot(
         f"{latency}-distribution",
         f"{draw.NAMES[latency].capitalize()}, by load",
-        f"For each load the {draw.NAMES[latency]}: the box holds the middle half of the requests, its line is the median, "
-        "the whiskers reach from the 5th to the 95th percentile, the dot is the 99th.",
+        f"For each load the {draw.NAMES[latency]}: the box holds the middle half of the requests, its line is the "
+        "median, the whiskers reach from the 5th to the 95th percentile, the dot is the 99th.",
         lambda axes: draw.boxes(axes, latency, steps, found),
         height=max(2.2, 0.9 + 0.24 * len(steps)),
     )
