@@ -42,7 +42,7 @@ def figure(run: dict[str, Any], level: float, name: str) -> float:
 @pytest.mark.parametrize("api", ["native", "openai"])
 def test_a_closed_loop_finds_the_slots(api: str, known: str, tmp_path: Path) -> None:
     """Throughput stops growing at 4 at once, and that is the choice; what is past it twice is not run."""
-    status, run = loadtest(known, tmp_path, "--concurrency", "1,2,4,8,16,32", "--api", api)
+    status, run = loadtest(known, tmp_path, "--concurrency", "1,2,4,8,16,32", "--api", api, "--repetitions", "1")
     assert status == 0
     assert run["conclusion"]["chosen"]["containerConcurrency"] == SLOTS
     assert figure(run, 4, "requests_per_second") == pytest.approx(SLOTS / SERVICE, rel=0.1)
@@ -116,12 +116,12 @@ def test_a_missing_token_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixtur
 
 
 def test_an_expired_token_keeps_what_was_measured(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The run ends in one line and in a report of the steps that were whole, which says why there are no more."""
-    with KnownServer(expires_after=60) as server:
+    """The run ends in one line and in a report of the repetitions that were whole, which says why there are no more."""
+    with KnownServer(expires_after=40) as server:
         status, run = loadtest(server.url, tmp_path, "--concurrency", "1,2,4,8")
     assert status == 1
     assert "401" in run["failure"]
-    assert run["steps"][0]["complete"]
+    assert run["steps"][0]["repetitions"][0]["stopped"] is None
     assert "The run was broken off" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert len(capfd.readouterr().err.splitlines()) == 1
 
@@ -160,7 +160,7 @@ def test_failing_requests_are_told_by_kind(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_keeps_what_was_measured_and_resuming_goes_on(known: str, tmp_path: Path) -> None:
-    """Interrupted in its second step, a run has the first whole; resumed it does the rest, and the first no more."""
+    """Interrupted in its second round, a run has the first; resumed it does the rest, and the first no more."""
     command = [sys.executable, "-m", "ops", "loadtest", "run", known, *QUICK, "--concurrency", "1,4"]
     file = tmp_path / "run.json"
 
@@ -170,20 +170,21 @@ def test_ctrl_c_keeps_what_was_measured_and_resuming_goes_on(known: str, tmp_pat
     with subprocess.Popen(
         [*command, "--out", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        wait_until(lambda: len(steps()) > 1 or (steps() and steps()[0]["complete"]), 30, "the first step")
+        wait_until(lambda: len(steps()) > 1, 30, "the first repetition of both steps")
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=30)
     before = steps()
     assert process.returncode == 130
     assert b"interrupted; what was measured is kept" in error
     assert (tmp_path / "report.html").exists()
-    assert before[0]["complete"]
+    assert not any(step["complete"] for step in before)
 
     resumed = subprocess.run([*command, "--resume", str(file)], capture_output=True, text=True, timeout=60, check=False)
     after = steps()
     assert resumed.returncode == 0, resumed.stderr
-    assert after[0]["repetitions"] == before[0]["repetitions"]
+    assert after[0]["repetitions"][0] == before[0]["repetitions"][0]
     assert [len(step["repetitions"]) for step in after] == [2, 2]
+    assert all(step["complete"] and step["stopped"] is None for step in after)
 
 
 def test_another_run_is_not_resumed(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0
 """Between two lines of a repetition where the output is no terminal."""
 BAR_COLUMNS = 24
+LIVE_ROWS = 12
+"""The last ones: a picture taller than the terminal would lose its foot, where the bar is."""
 COLUMNS = ("load", "slots", "requests/s", "tokens/s", "TTFT p50", "TTFT p95", "token p50", "e2e p95", "errors")
 
 
@@ -46,7 +48,7 @@ class Display:
         self._is_live = console.is_terminal
         self._settings = settings
         self._limits = limits
-        self._rows: list[Row] = []
+        self._rows: dict[object, Row] = {}
         self._now = "starting"
         self._count: Count | None = None
         self._begun = self._told = time.monotonic()
@@ -89,17 +91,20 @@ class Display:
             self._told = time.monotonic()
             self.line(f"  {self._now}: {self._progress()}")
 
-    def ends(self, step: Step) -> None:
-        """Tell what came of a step."""
+    def ends(self, step: Step, repetition: int) -> None:
+        """Tell what is known of a step by now; its row takes the place of the one before."""
+        if step.skipped and repetition:
+            return
         row = row_of(step, figures.of(step.usable, self._limits))
-        self._rows = [*self._rows, row]
+        self._rows = {**self._rows, step.key: row}
         if self._is_live:
             return
         if step.skipped:
             self.line(f"{step}: not run, {step.skipped}")
             return
         shown = ", ".join(f"{name} {cell}" for name, cell in zip(COLUMNS[2:], row.cells[2:], strict=True))
-        self.line(f"{step}: {shown}" + (f" · stopped: {step.stopped}" if step.stopped else ""))
+        times = f" ({repetition + 1} of {self._settings.repetitions})"
+        self.line(f"{step}{times}: {shown}" + (f" · stopped: {step.stopped}" if step.stopped else ""))
 
     def __rich__(self) -> RenderableType:
         """Return the picture of this instant."""
@@ -108,7 +113,7 @@ class Display:
         grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=seconds, completed=done, width=BAR_COLUMNS)
         grid.add_row(Text(self._now, "bold"), bar, Text(self._progress(), "dim", no_wrap=True, overflow="ellipsis"))
-        parts: list[RenderableType] = [table(self._rows)] if self._rows else []
+        parts: list[RenderableType] = [table([*self._rows.values()][-LIVE_ROWS:])] if self._rows else []
         return Group(*parts, grid, Text("Ctrl-C stops and keeps what was measured", "dim"))
 
     def _progress(self) -> str:

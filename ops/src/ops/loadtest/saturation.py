@@ -20,7 +20,7 @@ KEEPS_UP = 0.95
 MOSTLY = 0.5
 """Above this share of failures a step measures failures."""
 LEAST_FAILED = 20
-GAIN = 0.03
+GAIN = 0.05
 """A step up in concurrency that brings less throughput than this share more brought nothing."""
 STEPS_WITHOUT_GAIN = 2
 """One step without gain may be noise; after two the service is past its knee."""

@@ -1,4 +1,4 @@
-"""The sweep: for each number of slots each load, for each load its repetitions; what is done is not done again."""
+"""The sweep: for each number of slots its repetitions, in each of them all loads; what is done is not done again."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Watcher(Protocol):
     def counts(self, count: Count) -> None:
         """What has happened in it so far."""
 
-    def ends(self, step: Step) -> None:
-        """A step is over, or was skipped."""
+    def ends(self, step: Step, repetition: int) -> None:
+        """A repetition of a step is over, or was skipped."""
 
 
 class Sweep:
@@ -142,20 +142,19 @@ class Sweep:
                 environment["loaded"] = {name: each.get(name) for name in names}
 
     async def _loads(self, client: Client, parallel: int | None, loads: Sequence[Load]) -> None:
+        """Go over all loads once for each repetition: a machine that grows slower does so for all of them alike."""
         rule = None if parallel is None else self._rule.value(parallel)
-        done: list[Step] = []
-        for load in loads:
-            step = self._step(parallel, load)
-            is_rule = load.loop is Loop.CLOSED and load.level == rule
-            if not (step.complete or is_rule) and _past(done):
-                step.skipped = PAST
-            elif not step.complete:
-                step.skipped = None
-                await self._repetitions(client, step)
-            if not step.skipped:
-                done.append(step)
-            self._watcher.ends(step)
-            self._save()
+        for number in range(self._settings.repetitions):
+            before: list[Step] = []
+            for load in loads:
+                step = self._step(parallel, load)
+                is_rule = load.loop is Loop.CLOSED and load.level == rule
+                if number == 0 and not (step.repetitions or is_rule) and _past(before):
+                    step.skipped = PAST
+                if not step.skipped:
+                    before.append(step)
+                    await self._repetition_of(client, step, number)
+                self._watcher.ends(step, number)
 
     def _step(self, parallel: int | None, load: Load) -> Step:
         step = self._run.find((parallel, load))
@@ -164,16 +163,16 @@ class Sweep:
             self._run.steps.append(step)
         return step
 
-    async def _repetitions(self, client: Client, step: Step) -> None:
+    async def _repetition_of(self, client: Client, step: Step, number: int) -> None:
+        """Do one repetition where it is not done yet; a step that was stopped is not tried again."""
         step.repetitions[:] = [each for each in step.repetitions if each.stopped != INTERRUPTED]
-        while len(step.repetitions) < self._settings.repetitions and step.stopped is None:
-            number = len(step.repetitions)
+        if len(step.repetitions) <= number and step.stopped is None:
             self._watcher.begins(step, number)
             client.authorize(self._credentials.token())
             await self._repetition(client, step, number)
             self._check()
-            self._save()
-        step.complete = True
+        step.complete = step.stopped is not None or len(step.repetitions) == self._settings.repetitions
+        self._save()
 
     async def _repetition(self, client: Client, step: Step, number: int) -> None:
         settings, stream = self._settings, f"{step.parallel}/{step.load}/{number}"
