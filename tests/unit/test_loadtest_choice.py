@@ -92,6 +92,17 @@ def test_a_limit_within_noise_is_said() -> None:
     assert "within noise" in unsure.reason
 
 
+def test_a_rival_within_noise_is_named() -> None:
+    """Where a lesser load's interval reaches that of the choice, the choice says so."""
+    few = measured(2, 360, 0.1)
+    wide = {"tokens_per_second": Figure(360, 300, 420)}
+    narrow = {"tokens_per_second": Figure(400, 390, 410)}
+    curve = [replace(few, figures={**few.figures, **wide}), replace(CURVE[2], figures={**CURVE[2].figures, **narrow})]
+    choice = knee.choose(curve, ())
+    assert choice.chosen is curve[1]
+    assert "within noise 2 at once with 4 slots may be as good" in choice.reason
+
+
 def test_of_two_settings_the_better_wins() -> None:
     """Throughput decides between slots; of equals the lesser load, then the fewer slots."""
     few = [measured(2, 200, 0.1, parallel=2), measured(4, 205, 0.4, parallel=2)]

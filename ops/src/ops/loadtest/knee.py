@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ops.loadtest import limits as limits_
-from ops.loadtest import saturation
+from ops.loadtest import saturation, words
 from ops.loadtest.loads import Load, Loop
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ class Measured:
     stopped: str | None
     figures: Mapping[str, Figure]
     usd_per_million_tokens: Figure | None = None
+
+    def __str__(self) -> str:
+        """Name it as a person would."""
+        return str(self.load) if self.parallel is None else f"{self.load} with {words.plural(self.parallel, 'slot')}"
 
     @property
     def throughput(self) -> float:
@@ -105,9 +109,17 @@ def choose(measured: Sequence[Measured], limits: Sequence[Limit]) -> Choice:
     reason = f"the least load whose throughput is within {WORTH:.0%} of the best that holds the limits"
     if limits and not chosen.sure(limits):
         reason += "; the limits hold within noise only: repeat with more repetitions before you rely on it"
+    if rivals := [each for each in fit if each.load.level < chosen.load.level and _as_good(each, chosen)]:
+        reason += f"; within noise {' and '.join(map(str, rivals))} may be as good: more repetitions would tell"
     if chosen.load == max(each.load for each in measured) and chosen.throughput == best:
         reason += "; it is the highest load that was tried: the knee may lie above it"
     return Choice(chosen, reason, against)
+
+
+def _as_good(each: Measured, chosen: Measured) -> bool:
+    """Say whether the two intervals of throughput overlap; without intervals nothing can be said."""
+    ours, theirs = each.figures["tokens_per_second"].high, chosen.figures["tokens_per_second"].low
+    return ours is not None and theirs is not None and ours >= theirs
 
 
 def _unfit(each: Measured, limits: Sequence[Limit]) -> str:
