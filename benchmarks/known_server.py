@@ -5,7 +5,8 @@ python -m benchmarks.known_server --port 0 --slots 4 --service 0.1 --tokens 10
 It streams as Ollama does (`/api/chat`, JSON lines) and as its OpenAI route does. Each request's instants are decided
 when it arrives: it starts when a slot is free, its first token comes `--first` seconds later, the others evenly until
 the service time is over. No instant depends on the one before having been late. A client that leaves keeps its slot
-for the service time. With `--token`, who does not send it gets 401; another model than `m` gets 404.
+for the service time. Port and slots are those of OLLAMA_HOST and OLLAMA_NUM_PARALLEL where these are set. With
+`--token`, who does not send it gets 401; another model than `m` gets 404.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import heapq
 import json
+import os
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -170,8 +172,10 @@ async def serve(port: int, options: Options) -> None:
 def main() -> None:
     """Run the server."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--slots", type=int, default=Options.slots)
+    port_here = int(os.environ.get("OLLAMA_HOST", ":0").rpartition(":")[2])
+    slots_here = int(os.environ.get("OLLAMA_NUM_PARALLEL", Options.slots))
+    parser.add_argument("--port", type=int, default=port_here)
+    parser.add_argument("--slots", type=int, default=slots_here)
     parser.add_argument("--service", type=float, default=Options.service, help="seconds")
     parser.add_argument("--first", type=float, default=Options.first, help="seconds")
     parser.add_argument("--tokens", type=int, default=Options.tokens)
