@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import RedirectResponse
 from tests.integration import up_service
 from tests.known import ROOT, KnownServer
-from tests.servers import free_port, wait_until
+from tests.servers import LoopbackServer, free_port, wait_until
 
 from ops.__main__ import main
 
@@ -102,6 +103,13 @@ def test_a_wrong_model_is_one_line(known: str, tmp_path: Path, capfd: pytest.Cap
     line = refused(capfd, "run", known, *QUICK, "--model", "other", "--out", str(tmp_path))
     assert "404 (model 'other' not found)" in line
     assert "correct --model" in line
+
+
+def test_a_redirection_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Followed it would be another request to another service: the line names the address to give instead."""
+    with LoopbackServer(RedirectResponse("https://elsewhere.invalid/", 302)) as url:
+        line = refused(capfd, "run", url, *QUICK, "--out", str(tmp_path))
+    assert "answered 302 and points to https://elsewhere.invalid/" in line
 
 
 def test_a_missing_token_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -124,9 +124,9 @@ class Client:
         )
 
     async def _stream(self, body: bytes, seen: Seen, clock: Callable[[], float]) -> None:
-        async with self._session.post(self.url + self.api.path, data=body, headers=self._headers) as response:
+        async with self._session.post(self.url + self.api.path, data=body, headers=self._headers, allow_redirects=False) as response:
             if response.status != 200:  # noqa: PLR2004 — the one status of an answer
-                self._refuse(response.status, await response.read())
+                self._refuse(response.status, await response.read(), response.headers.get("Location"))
             rest = b""
             async for data in response.content.iter_any():
                 now = clock()
@@ -137,8 +137,10 @@ class Client:
                     elif line.strip():
                         seen.take(wire.said(self.api, line), now)
 
-    def _refuse(self, status: int, content: bytes) -> None:
+    def _refuse(self, status: int, content: bytes, elsewhere: str | None) -> None:
         words = wire.refusal(content)
+        if elsewhere is not None:  # followed, a redirection would be a GET, and another service's times
+            raise ServiceError(f"{self.url} answered {status} and points to {elsewhere}: give that address instead")
         if status in FORBIDDEN:
             raise ServiceError(
                 f"{self.url} answered {status} ({words or 'no reason given'}): the token is missing, expired or has no "

@@ -50,6 +50,8 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
     except LoadTestError as error:
         sys.stderr.write(f"ops loadtest {arguments.action}: {error}\n")
         return error.exit_status
+    except BrokenPipeError:
+        return 1  # who read the output has left; the files are written before it
     except KeyboardInterrupt:
         sys.stderr.write(f"ops loadtest {arguments.action}: interrupted\n")
         return INTERRUPTED

@@ -71,6 +71,8 @@ class Flight:
             await asyncio.gather(watching, body, over, *self._under_way, return_exceptions=True)
         if self._broken:
             raise self._broken
+        if not body.cancelled():
+            body.result()
 
     async def _dispatch(self, instants: Sequence[float], seconds: float) -> None:
         for number, instant in enumerate(instants):

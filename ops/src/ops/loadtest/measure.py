@@ -113,12 +113,12 @@ def _finish(
 
     found = conclusion.conclude(done, wanted, rule, price)
     run.write(out / RUN_FILE, conclusion.file_of(done, wanted, found))
+    page.write(out, done, wanted, found)
     known = {(each.parallel, each.load): each.figures for each in found.measured}
     if found.measured:
         console.print(table([row_of(step, known.get(step.key, {})) for step in done.steps]))
     for line in page.summary(done, wanted, found):
         console.print(line, markup=False, soft_wrap=True)
-    page.write(out, done, wanted, found)
     console.print(f"report: {out / page.FILE}", markup=False, soft_wrap=True)
     return found
 
