@@ -36,6 +36,7 @@ class Options:
     token: str | None = None
     expires_after: int | None = None
     fail_share: float = 0.0
+    witness: bool = False
 
 
 class Slots:
@@ -118,7 +119,8 @@ class Connection(asyncio.Protocol):
                 data = HEAD % (200, b"text/event-stream" if openai else b"application/x-ndjson") + CHUNKED + data
             if number == options.tokens - 1:
                 data += self._end(start - arrived, openai=openai)
-            self._loop.call_at(start + options.first + number * gap, self._write, data)
+            edge = "last" if number == options.tokens - 1 else "first" if number == 0 else None
+            self._loop.call_at(start + options.first + number * gap, self._write, data, arrived, edge)
 
     def _end(self, waited: float, *, openai: bool) -> bytes:
         options = self._options
@@ -138,9 +140,12 @@ class Connection(asyncio.Protocol):
         }
         return _chunk(final, openai=False) + b"0\r\n\r\n"
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, arrived: float, edge: str | None) -> None:
+        now = self._loop.time()
         if not self._transport.is_closing():
             self._transport.write(data)
+        if edge and self._options.witness:
+            print(edge, f"{arrived:.6f} {now:.6f}", flush=True)
 
 
 def _token() -> dict[str, Any]:
@@ -182,6 +187,7 @@ def main() -> None:
     parser.add_argument("--token")
     parser.add_argument("--expires-after", type=int, metavar="REQUESTS")
     parser.add_argument("--fail-share", type=float, default=0.0)
+    parser.add_argument("--witness", action="store_true", help="print when each request came and was answered")
     given = vars(parser.parse_args())
     port = given.pop("port")
     asyncio.run(serve(port, Options(**given)))

@@ -95,6 +95,18 @@ def test_throughput_is_exact_for_a_steady_load(users: int, seconds: float) -> No
     assert found["in_flight_mean"].value == pytest.approx(users, rel=0.01)
 
 
+def test_a_backlog_that_grows_is_told_from_one_that_is_there() -> None:
+    """Half of what comes is left undone, surely; a steady service leaves nothing undone, within chance."""
+    steady_ = figures.unserved([steady(8, 0.7, 30)])
+    records = tuple(Record(n / 10, n / 10, n / 5, n / 5 - 0.1, n / 5, 8, 10) for n in range(300))
+    behind = figures.unserved([Repetition(records, 5.0, 30.0)])
+    assert steady_.low is not None
+    assert steady_.low <= 0.0
+    assert behind.value == pytest.approx(0.5, abs=0.03)
+    assert behind.low is not None
+    assert behind.low > 0.3
+
+
 def test_warm_up_is_discarded() -> None:
     """What was meant to go out before the window begins is in no percentile."""
     repetition = steady(1, 1.0, 20)

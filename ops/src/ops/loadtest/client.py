@@ -124,7 +124,9 @@ class Client:
         )
 
     async def _stream(self, body: bytes, seen: Seen, clock: Callable[[], float]) -> None:
-        async with self._session.post(self.url + self.api.path, data=body, headers=self._headers, allow_redirects=False) as response:
+        async with self._session.post(
+            self.url + self.api.path, data=body, headers=self._headers, allow_redirects=False
+        ) as response:
             if response.status != 200:  # noqa: PLR2004 — the one status of an answer
                 self._refuse(response.status, await response.read(), response.headers.get("Location"))
             rest = b""

@@ -6,6 +6,7 @@ of its tokens that came within the window, so that those cut by the window's edg
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,7 @@ def of(repetitions: Sequence[Repetition], limits: Sequence[Limit]) -> dict[str, 
         series = [[v for r in each if r.error is None and (v := getattr(r, name)) is not None] for each in measured]
         found |= _percentiles(name, series, float(at_once.mean()))
     found |= _throughput(repetitions, limits)
+    found["unserved_share"] = unserved(repetitions)
     every = [record for each in measured for record in each]
     failed = sum(record.error is not None for record in every)
     found["error_share"] = Figure(failed / len(every), *statistics.share_interval(failed, len(every)))
@@ -100,13 +102,24 @@ def _percentiles(name: str, series: Sequence[Sequence[float]], at_once: float) -
     }
 
 
-def rates(repetitions: Sequence[Repetition]) -> tuple[float, float]:
-    """Return requests and output tokens a second, without intervals: for the verdicts between two steps."""
-    found = [
-        np.concatenate([slices(each, weight) for each in repetitions if each.seconds > 0] or [np.zeros(1)]).mean()
-        for weight in (one, tokens)
-    ]
-    return float(found[0]), float(found[1])
+def rate(repetitions: Sequence[Repetition]) -> float:
+    """Return output tokens a second, without an interval: for the verdict between two steps."""
+    parts = [slices(each, tokens) for each in repetitions if each.seconds > 0]
+    return float(np.concatenate(parts).mean()) if parts else 0.0
+
+
+def unserved(repetitions: Sequence[Repetition]) -> Figure:
+    """Return the share of what was meant to go out that the service did not keep up with: its backlog's growth.
+
+    A steady backlog differs between a window's two ends by chance, as Poisson counts do; the interval is that.
+    """
+    meant = sum(len(each.measured) for each in repetitions)
+    if not meant:
+        return Figure(0.0)
+    served = sum(float(slices(each, one).sum()) * each.seconds / SLICES for each in repetitions if each.seconds > 0)
+    chance = statistics.Z * math.sqrt(2 * len(repetitions) * max(1.0, float(in_flight(repetitions).mean()))) / meant
+    share = (meant - served) / meant
+    return Figure(share, share - chance, share + chance)
 
 
 def one(_record: Record) -> float:

@@ -57,7 +57,8 @@ class Measured:
             return False
         if self.load.loop is Loop.CLOSED:
             return True
-        return self.figures["requests_per_second"].value >= saturation.KEEPS_UP * self.load.level
+        surely = self.figures["unserved_share"].low
+        return surely is None or surely <= saturation.BEHIND
 
     def sure(self, limits: Sequence[Limit]) -> bool:
         """Say whether every limit holds at the upper bound of its figure too."""

@@ -15,8 +15,8 @@ LEAST_SECONDS = 1.0
 """A shorter window sees one burst."""
 DEVIATIONS = 4.0
 """By how many standard deviations of a Poisson count the arrivals of a window must exceed its completions."""
-KEEPS_UP = 0.95
-"""A service that completes at least this share of what is offered keeps up with it."""
+BEHIND = 0.05
+"""A service that leaves more than this share of what is offered undone, beyond chance, does not keep up with it."""
 MOSTLY = 0.5
 """Above this share of failures a step measures failures."""
 LEAST_FAILED = 20
@@ -49,7 +49,7 @@ def falls_behind(counts: Sequence[Count]) -> str | None:
     if last.at - first.at < LEAST_SECONDS:
         return None
     arrived, finished = last.sent - first.sent, last.finished - first.finished
-    if arrived - finished <= DEVIATIONS * math.sqrt(max(arrived, 1)) or finished >= KEEPS_UP * arrived:
+    if arrived - finished <= DEVIATIONS * math.sqrt(max(arrived, 1)) or arrived - finished <= BEHIND * arrived:
         return None
     backlog = last.sent - last.finished
     return (

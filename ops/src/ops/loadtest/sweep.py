@@ -216,7 +216,6 @@ def _past(done: Sequence[Step]) -> bool:
         return False
     if done[-1].stopped is not None:
         return True
-    rates = [figures.rates(step.usable) for step in done]
     if done[-1].load.loop is Loop.OPEN:
-        return rates[-1][0] < saturation.KEEPS_UP * done[-1].load.level
-    return saturation.past_knee([tokens for _, tokens in rates])
+        return (figures.unserved(done[-1].usable).low or 0.0) > saturation.BEHIND
+    return saturation.past_knee([figures.rate(step.usable) for step in done])
