@@ -45,7 +45,7 @@ def figure(run: dict[str, Any], level: float, name: str) -> float:
 @pytest.mark.parametrize("api", ["native", "openai"])
 def test_a_closed_loop_finds_the_slots(api: str, known: str, tmp_path: Path) -> None:
     """Throughput stops growing at 4 at once, and that is the choice; what is past it twice is not run."""
-    status, run = loadtest(known, tmp_path, "--concurrency", "1,2,4,8,16,32", "--api", api, "--repetitions", "1")
+    status, run = loadtest(known, tmp_path, "--concurrency", "1,4,8,16,32,64", "--api", api, "--repetitions", "1")
     assert status == 0
     assert run["conclusion"]["chosen"]["containerConcurrency"] in (SLOTS, 2 * SLOTS)  # within one step
     assert figure(run, 4, "requests_per_second") == pytest.approx(SLOTS / SERVICE, rel=0.1)
