@@ -13,8 +13,10 @@ from ops.loadtest.errors import InputError, LoadTestError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from rich.console import Console
+    from rich.status import Status
 
     from ops.quality.ask import Answers
 
@@ -65,7 +67,12 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
     answers: dict[str, Answers] = {}
     for name in (REFERENCE, AGAIN, *(each for each in types if each != REFERENCE)):
         console.print(f"{name}: {len(questions)} questions …", style="dim")
-        answers[name] = asyncio.run(_answers(arguments, document, name.removesuffix(" again"), questions))
+        with console.status("starting the service") as status:  # a terminal alone shows it
+
+            def told(number: int, name: str = name, status: Status = status) -> None:
+                status.update(f"{name}: {number} of {len(questions)} answered")
+
+            answers[name] = asyncio.run(_answers(arguments, document, name.removesuffix(" again"), questions, told))
     found = show.summaries(answers, REFERENCE)
     console.print(show.table(found, answers))
     for line in show.lines(found):
@@ -76,7 +83,11 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 async def _answers(
-    arguments: argparse.Namespace, document: dict[str, Any], kind: str, questions: tuple[str, ...]
+    arguments: argparse.Namespace,
+    document: dict[str, Any],
+    kind: str,
+    questions: tuple[str, ...],
+    told: Callable[[int], None],
 ) -> Answers:
     from ops.loadtest import local  # noqa: PLC0415
     from ops.quality import ask  # noqa: PLC0415
@@ -85,7 +96,7 @@ async def _answers(
     changed = local.adapted(document, arguments.file, parallel=1, concurrency=1, variables=variables)
     async with local.running(changed, arguments.up_options) as (url, service):
         model = arguments.model or await asyncio.to_thread(ask.model_of, url)
-        found = await asyncio.to_thread(ask.ask, url, model, questions, arguments.tokens, lambda _number: None)
+        found = await asyncio.to_thread(ask.ask, url, model, questions, arguments.tokens, told)
         service.check()
         return found
 
