@@ -29,7 +29,7 @@ def _checked(read: Callable[[str], T], text: str) -> T:
 
 def url(text: str) -> str:
     """Read an address, without the slash at its end."""
-    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", text):
         raise argparse.ArgumentTypeError(f"expected http://HOST:PORT or https://HOST, found {text!r}")
     return text.rstrip("/")
 
