@@ -233,7 +233,8 @@ def test_options_have_defaults_and_are_read() -> None:
     [
         ["h"], ["ftp://h"], ["http://h", "--concurrency", "0"], ["http://h", "--rates", "x"], [],
         ["http://h", "--rates", "1", "--concurrency", "1"], ["http://h", "--slo", "x"], ["http://h", "--duration", "0"],
-        ["http://h", "--prompt-tokens", "x"], ["http://name:word@h"], ["http://h", "--shared-prefix", "2"], ["http://h", "--set", "x"],
+        ["http://h", "--prompt-tokens", "x"], ["http://name:word@h"], ["http://h", "--shared-prefix", "2"],
+        ["http://h", "--set", "x"],
     ],
 )  # fmt: skip
 def test_bad_options_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
