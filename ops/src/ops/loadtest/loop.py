@@ -131,5 +131,7 @@ class Flight:
         """End what is still under way, with a record that says so."""
         now = self._clock() - self._begun
         for task, (intended, sent) in list(self._under_way.items()):
+            if task.done():
+                continue  # it has its record; only its callback has not run yet
             task.cancel()
             self.records.append(Record(intended, sent, now, error=UNFINISHED, detail="cut when the step was stopped"))

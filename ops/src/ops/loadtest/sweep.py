@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from ops.loadtest import arrivals, figures, local, saturation, wire
 from ops.loadtest.client import Client
-from ops.loadtest.errors import ServiceError
+from ops.loadtest.errors import LocalError, ServiceError
 from ops.loadtest.loads import Loop
 from ops.loadtest.loop import UNFINISHED, Flight
 from ops.loadtest.step import INTERRUPTED, Repetition, Step
@@ -170,7 +171,11 @@ class Sweep:
             self._watcher.begins(step, number)
             client.authorize(self._credentials.token())
             await self._repetition(client, step, number)
-            self._check()
+            try:
+                self._check()
+            except LocalError:  # what was measured of a service that ended is no verdict on the load
+                step.repetitions[-1] = replace(step.repetitions[-1], stopped=INTERRUPTED)
+                raise
         step.complete = step.stopped is not None or len(step.repetitions) == self._settings.repetitions
         self._save()
 
