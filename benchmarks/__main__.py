@@ -21,6 +21,7 @@ from benchmarks import (
     held_probe,
     hour,
     kv_types,
+    loadtest,
     overhead,
     plan,
     prefetch,
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[..., Result]] = {
         fetch,
         plan,
         kv_types,
+        loadtest,
     )
 }
 LONG = {hour.NAME}

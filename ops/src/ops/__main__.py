@@ -7,9 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from ops.lint import command as lint
+from ops.loadtest import command as loadtest
 from ops.models import command as models
 from ops.pin import command as pin
 from ops.plan import options as plan_options
+from ops.quality import command as quality
 from ops.up import options
 
 if TYPE_CHECKING:
@@ -67,6 +69,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         _plan,
         does="what a model needs, what fits, how many requests at once, and what it costs",
         description="Plan a service before it is deployed: memory, concurrency, the startup probe, cost, settings.",
+    )
+    add(
+        "loadtest",
+        loadtest.add_arguments,
+        loadtest.run,
+        does="measure a service, and find what one instance should take",
+        description="Measure a service over a sweep of loads; find containerConcurrency and OLLAMA_NUM_PARALLEL.",
+    )
+    add(
+        "quality",
+        quality.add_arguments,
+        quality.run,
+        does="show what a quantised KV cache changes in a model's answers",
+        description="Answer the same questions with each type of KV cache, and hold the answers against f16.",
     )
     arguments = parser.parse_args(argv)
     status: int = arguments.run(arguments)

@@ -1,0 +1,173 @@
+"""Two runs held against each other: what differs beyond noise."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from ops.loadtest import figures, run, settings, statistics, words
+from ops.loadtest.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from ops.loadtest.record import Record
+    from ops.loadtest.run import Run
+    from ops.loadtest.step import Repetition, Step
+
+CONFIDENCE = 0.99
+"""A run has dozens of figures: of those that do not differ, one in 100 is taken for a difference, not one in 20."""
+TIMES = ("ttft", "tpot", "e2e")
+PERCENTS = (50, 95)
+SEEDS = (11, 12)
+NOT_SETTINGS = {"target"}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure of one step in both runs. The ratio is second over first, with its 99 % interval, None: too few."""
+
+    step: str
+    figure: str
+    first: float
+    second: float
+    ratio: float
+    low: float | None
+    high: float | None
+
+    @property
+    def beyond_noise(self) -> bool:
+        """Whether the interval leaves out 1."""
+        return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
+
+
+def show(first: Path, second: Path, out: Path | None, console: Console) -> int:
+    """Print what differs, and write it as JSON where that is wanted; returns the exit status.
+
+    Raises:
+        InputError: a file is no run, or the two have no step in common.
+
+    """
+    ours, theirs = run.read(first)[0], run.read(second)[0]
+    found = compare(ours, theirs)
+    if not found:
+        raise InputError(f"{first} and {second}: have no load in common that both measured; nothing can be compared")
+    changed = settings_of(ours, theirs)
+    for line in changed or ["the same settings and server"]:
+        console.print(line, markup=False, soft_wrap=True)
+    differs = [each for each in found if each.beyond_noise]
+    console.print(_table(found))
+    steps = words.plural(len({each.step for each in found}), "load")
+    console.print(f"{len(differs)} of {len(found)} figures at {steps} differ beyond noise (99 % intervals)")
+    if out is not None:
+        content = [
+            {name: getattr(each, name) for name in ("step", "figure", "first", "second", "ratio", "low", "high")}
+            | {"beyond_noise": each.beyond_noise}
+            for each in found
+        ]
+        run.write(out, {"first": str(first), "second": str(second), "settings": changed, "figures": content})
+    return 0
+
+
+def settings_of(first: Run, second: Run) -> list[str]:
+    """Return a line for each setting, and each fact about the server, that differs."""
+    both = []
+    for each in (first, second):
+        flat = {name: value for name, value in each.settings.items() if name not in NOT_SETTINGS}
+        both.append(flat | {name: _plain(value) for name, value in each.environment.items()})
+    lines = settings.differing(both[1], both[0])
+    return [line.replace(" then, ", " in the first, ").removesuffix(" now") + " in the second" for line in lines]
+
+
+def compare(first: Run, second: Run) -> list[Difference]:
+    """Return every figure of the loads that both runs have measured."""
+    found = []
+    for ours in first.steps:
+        theirs = second.find(ours.key)
+        if theirs is not None and ours.usable and theirs.usable:
+            found += list(_step(ours, theirs))
+    return found
+
+
+def _step(ours: Step, theirs: Step) -> Iterator[Difference]:
+    for name, of in (("requests_per_second", figures.one), ("tokens_per_second", figures.tokens)):
+        series = [_rates(step, of) for step in (ours, theirs)]
+        yield from _ratio(str(ours), name, series, (1, 1), lambda rows: rows.mean(axis=-1))
+    for name in TIMES:
+        series = [[_times(each, name) for each in step.usable] for step in (ours, theirs)]
+        at_once = [float(figures.in_flight(step.usable).mean()) for step in (ours, theirs)]
+        lengths = [statistics.block_length(each, around) for each, around in zip(series, at_once, strict=True)]
+        for percent in PERCENTS:
+            take = _percentile(percent)
+            yield from _ratio(str(ours), f"{name}_p{percent}", series, (lengths[0], lengths[1]), take)
+
+
+def _rates(step: Step, of: Callable[[Record], float]) -> list[list[float]]:
+    return [list(figures.slices(each, of)) for each in step.usable if each.seconds > 0]
+
+
+def _percentile(percent: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    return lambda rows: np.asarray(np.percentile(rows, percent, axis=-1, method="inverted_cdf"))
+
+
+def _times(repetition: Repetition, name: str) -> list[float]:
+    values = (getattr(record, name) for record in repetition.measured if record.error is None)
+    return [value for value in values if value is not None]
+
+
+def _ratio(
+    step: str,
+    figure: str,
+    series: Sequence[Sequence[Sequence[float]]],
+    lengths: tuple[int, int],
+    take: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> Iterator[Difference]:
+    """Yield the figure's ratio; both runs are resampled by themselves, for their noise has nothing in common."""
+    both = [np.concatenate([np.asarray(each, dtype=np.float64) for each in run_] or [np.zeros(0)]) for run_ in series]
+    if not all(len(each) for each in both):
+        return
+    ours, theirs = (float(take(each)) for each in both)
+    if not ours:
+        return
+    rows = [statistics.resampled(each, length, seed) for each, length, seed in zip(series, lengths, SEEDS, strict=True)]
+    low = high = None
+    if rows[0] is not None and rows[1] is not None:
+        below = take(rows[0])
+        ratios = take(rows[1]) / np.where(below > 0, below, np.nan)
+        tail = (1 - CONFIDENCE) / 2 * 100
+        low, high = (float(each) for each in np.nanpercentile(ratios, [tail, 100 - tail]))
+    yield Difference(step, figure, ours, theirs, theirs / ours, low, high)
+
+
+def _table(found: Sequence[Difference]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("load", "figure", "first", "second", "change", "99 % interval", ""):
+        table.add_column(name, justify="left" if name in ("load", "figure", "") else "right", no_wrap=True)
+    before = ""
+    for each in found:
+        write = words.number if each.figure.endswith("per_second") else words.seconds
+        bounds = words.NONE if each.low is None or each.high is None else f"{_change(each.low)} to {_change(each.high)}"
+        noise = "noise" if each.low is not None else "too few"
+        verdict = Text("differs", "bold") if each.beyond_noise else Text(noise, "dim")
+        load = "" if each.step == before else each.step
+        table.add_row(load, each.figure, write(each.first), write(each.second), _change(each.ratio), bounds, verdict)
+        before = each.step
+    return table
+
+
+def _change(ratio: float) -> str:
+    return f"{(ratio - 1) * 100:+.1f} %"
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value

@@ -1,0 +1,63 @@
+"""Where the token comes from that opens the service: never the command line, which others on a machine can read."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ops.loadtest.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND_SECONDS = 60.0
+"""For a command that prints a token: gcloud takes some seconds, and may refresh a login over the network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One source of a token, at most; it is asked anew before each repetition, for an identity token lives an hour."""
+
+    variable: str | None = None
+    file: Path | None = None
+    command: str | None = None
+
+    def token(self) -> str | None:
+        """Return the token, None where no source is named.
+
+        Raises:
+            InputError: the source has none.
+
+        """
+        if self.variable is not None:
+            return self._checked(os.environ.get(self.variable, ""), f"the variable {self.variable} is empty or unset")
+        if self.file is not None:
+            try:
+                return self._checked(self.file.read_text(encoding="utf-8"), f"--token-file {self.file}: is empty")
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or "is not UTF-8"
+                raise InputError(f"--token-file {self.file}: cannot be read ({why})") from error
+        return self._checked(self._printed(), "--token-command: printed nothing") if self.command else None
+
+    def _checked(self, text: str, empty: str) -> str:
+        token = text.strip()
+        if not token:
+            raise InputError(f"{empty}; a token is wanted, as `gcloud auth print-identity-token` prints it")
+        if not token.isascii() or any(character.isspace() for character in token):
+            raise InputError("the token holds a blank, or what is no ASCII: it is none")
+        return token
+
+    def _printed(self) -> str:
+        try:
+            done = subprocess.run(  # noqa: S603 — the operator's own command
+                shlex.split(self.command or ""), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+            )
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            raise InputError(f"--token-command {self.command!r}: {error}") from error
+        if done.returncode:
+            words = " ".join(done.stderr.split())[-200:]
+            raise InputError(f"--token-command {self.command!r} ended with {done.returncode}: {words}")
+        return done.stdout

@@ -1,0 +1,181 @@
+"""From records to figures, each with its interval. Pure.
+
+Percentiles are of whole answers: failures are a figure of their own. A request counts into the throughput by the share
+of its tokens that came within the window, so that those cut by the window's edges neither raise nor lower it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ops.loadtest import limits as limits_
+from ops.loadtest import statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from ops.loadtest.limits import Limit
+    from ops.loadtest.record import Record
+    from ops.loadtest.step import Repetition
+
+PERCENTS = (50, 90, 95, 99)
+LATENCIES = ("ttft", "tpot", "e2e", "server_queue", "outside")
+SLICES = 20
+"""Parts of a window, over which throughput is resampled."""
+INSTANTS = 500
+"""At so many instants of a window the requests in flight are counted."""
+SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure with its 95 % interval, None where there were too few requests for one; base units."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it stands in a run's file."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+    def times(self, factor: float) -> Figure:
+        """Return the figure in another unit."""
+        low, high = (None if each is None else each * factor for each in (self.low, self.high))
+        return Figure(self.value * factor, low, high)
+
+    def under(self, numerator: float) -> Figure:
+        """Return `numerator` over the figure; the bounds change places."""
+        low, high = (None if not each else numerator / each for each in (self.high, self.low))
+        return Figure(numerator / self.value if self.value else float("inf"), low, high)
+
+
+def of(repetitions: Sequence[Repetition], limits: Sequence[Limit]) -> dict[str, Figure]:
+    """Return every figure of a step by name; what could not be measured is missing."""
+    measured = [repetition.measured for repetition in repetitions]
+    if not any(measured):
+        return {}
+    found: dict[str, Figure] = {}
+    at_once = in_flight(repetitions)
+    for name in LATENCIES:
+        series = [[v for r in each if r.error is None and (v := getattr(r, name)) is not None] for each in measured]
+        found |= _percentiles(name, series, float(at_once.mean()))
+    found |= _throughput(repetitions, limits)
+    found["unserved_share"] = unserved(repetitions)
+    every = [record for each in measured for record in each]
+    failed = sum(record.error is not None for record in every)
+    found["error_share"] = Figure(failed / len(every), *statistics.share_interval(failed, len(every)))
+    found["in_flight_mean"] = Figure(float(at_once.mean()))
+    found["in_flight_p95"] = Figure(statistics.percentile(at_once, 95))
+    found["late_p99"] = Figure(statistics.percentile([r.sent - r.intended for r in every], 99))
+    for name in ("prompt_tokens", "output_tokens"):
+        counts = [value for r in every if r.error is None and (value := getattr(r, name))]
+        if counts:
+            found[name] = Figure(sum(counts) / len(counts))
+    found["requests"] = Figure(len(every))
+    return found
+
+
+def errors(repetitions: Sequence[Repetition]) -> dict[str, int]:
+    """Return how many measured requests failed, by kind."""
+    return dict(Counter(r.error for each in repetitions for r in each.measured if r.error is not None))
+
+
+def _percentiles(name: str, series: Sequence[Sequence[float]], at_once: float) -> dict[str, Figure]:
+    values = [value for each in series for value in each]
+    if not values:
+        return {}
+    rows = statistics.resampled(series, statistics.block_length(series, at_once), SEED)
+    if rows is None:
+        return {f"{name}_p{percent}": Figure(statistics.percentile(values, percent)) for percent in PERCENTS}
+    spread = np.percentile(rows, PERCENTS, axis=1, method="inverted_cdf")
+    return {
+        f"{name}_p{percent}": Figure(statistics.percentile(values, percent), *statistics.interval(row))
+        for percent, row in zip(PERCENTS, spread, strict=True)
+    }
+
+
+def rate(repetitions: Sequence[Repetition]) -> float:
+    """Return output tokens a second, without an interval: for the verdict between two steps."""
+    parts = [slices(each, tokens) for each in repetitions if each.seconds > 0]
+    return float(np.concatenate(parts).mean()) if parts else 0.0
+
+
+def unserved(repetitions: Sequence[Repetition]) -> Figure:
+    """Return the share of what was meant to go out that the service did not keep up with: its backlog's growth.
+
+    A steady backlog differs between a window's two ends by chance, as Poisson counts do; the interval is that.
+    """
+    meant = sum(len(each.measured) for each in repetitions)
+    if not meant:
+        return Figure(0.0)
+    served = sum(float(slices(each, one).sum()) * each.seconds / SLICES for each in repetitions if each.seconds > 0)
+    chance = statistics.Z * math.sqrt(2 * len(repetitions) * max(1.0, float(in_flight(repetitions).mean()))) / meant
+    share = (meant - served) / meant
+    return Figure(share, share - chance, share + chance)
+
+
+def one(_record: Record) -> float:
+    """Weigh each answer as one: requests."""
+    return 1.0
+
+
+def tokens(record: Record) -> float:
+    """Weigh each answer by its tokens."""
+    return float(record.output_tokens)
+
+
+def _throughput(repetitions: Sequence[Repetition], limits: Sequence[Limit]) -> dict[str, Figure]:
+    weights: dict[str, Callable[[Record], float]] = {
+        "requests_per_second": one,
+        "tokens_per_second": tokens,
+    }
+    if any(limit.latency for limit in limits):
+        weights["goodput"] = lambda record: float(limits_.is_good(record, limits))
+    found = {}
+    for name, weight in weights.items():
+        parts = [slices(repetition, weight) for repetition in repetitions if repetition.seconds > 0]
+        whole = float(np.concatenate(parts).mean()) if parts else 0.0
+        rows = statistics.resampled([list(each) for each in parts], 1, SEED)
+        found[name] = Figure(whole, *((None, None) if rows is None else statistics.interval(rows.mean(axis=1))))
+    return found
+
+
+def slices(repetition: Repetition, weight: Callable[[Record], float]) -> NDArray[np.float64]:
+    """Return the rate in each slice of a window, every whole answer spread over the time in which its tokens came."""
+    edges = np.linspace(repetition.begin, repetition.end, SLICES + 1)
+    rates = np.zeros(SLICES)
+    width = repetition.seconds / SLICES
+    for record in repetition.records:
+        if record.error is not None:
+            continue
+        first = record.end if record.first is None else record.first
+        # A token takes until it is there: the first one as long as the others, where that is known.
+        first -= min(record.tpot or 0.0, first - record.sent)
+        last = max(record.end if record.last is None else record.last, first + 1e-6)
+        overlap = np.clip(np.minimum(edges[1:], last) - np.maximum(edges[:-1], first), 0, None)
+        rates += overlap / (last - first) * weight(record) / width
+    return rates
+
+
+def in_flight(repetitions: Sequence[Repetition]) -> NDArray[np.float64]:
+    """Return how many requests were under way at instants spread evenly over the windows."""
+    counts = []
+    for repetition in repetitions:
+        sent = np.sort([record.sent for record in repetition.records])
+        ended = np.sort([record.end for record in repetition.records])
+        at = np.linspace(repetition.begin, repetition.end, INSTANTS, endpoint=False)
+        counts.append(np.searchsorted(sent, at, "right") - np.searchsorted(ended, at, "right"))
+    return np.concatenate(counts).astype(np.float64)
+
+
+def values(found: Mapping[str, Figure], name: str) -> float | None:
+    """Return a figure's value, None where it is missing."""
+    return found[name].value if name in found else None

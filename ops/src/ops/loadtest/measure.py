@@ -1,0 +1,217 @@
+"""One run from its options to its report: it owns the run, and writes it whenever there is more to keep."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import platform
+import signal
+from typing import TYPE_CHECKING, Any
+
+from ops.loadtest import conclusion, lengths, limits, local, money, run, settings, words, workload
+from ops.loadtest.conclusion import Rule
+from ops.loadtest.credentials import Credentials
+from ops.loadtest.errors import InputError, LoadTestError
+from ops.loadtest.progress import Display, row_of, table
+from ops.loadtest.settings import Settings
+from ops.loadtest.sweep import Sweep
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from ops.loadtest.conclusion import Conclusion
+    from ops.loadtest.limits import Limit
+    from ops.loadtest.options import Options
+    from ops.loadtest.run import Run
+    from ops.loadtest.workload import Workload
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTED = 130
+RUN_FILE = "run.json"
+
+
+def measure(options: Options, console: Console) -> int:
+    """Measure, choose, write; returns the exit status."""
+    _check(options)
+    asked, work = _workload(options)
+    file = options.service or options.up
+    document = local.read(file) if file else None
+    chosen = _settings(options, asked)
+    begun = (
+        _resumed(options.resume, chosen) if options.resume else run.Run(chosen.as_json(), _environment(), options.label)
+    )
+    price = money.usd_per_second(document, options.usd_per_hour)
+    keeper = _Keeper(begun, options, price)
+    keeper.save()
+    with Display(console, chosen, options.limits) as display:
+        display.line(_headline(options, chosen), "bold")
+        sweep = Sweep(
+            begun,
+            chosen,
+            work,
+            rule=Rule(options.models, options.batch),
+            credentials=Credentials(options.token_env, options.token_file, options.token_command),
+            watcher=display,
+            save=keeper.save,
+            service=(options.up, options.up_options) if options.up else None,
+        )
+        failure = asyncio.run(_until_stopped(sweep))
+    begun.ended, begun.failure = run.now(), None if failure is None else str(failure)
+    found = keeper.finish(console)
+    if failure is not None:
+        raise failure
+    return 0 if found.choice.chosen else 1
+
+
+class Stopped(LoadTestError):
+    """The operator ended the run."""
+
+    exit_status = INTERRUPTED
+
+
+async def _until_stopped(sweep: Sweep) -> LoadTestError | None:
+    """Run the sweep; a signal ends it in order. Returns why it ended before its time."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(sweep.main())
+    for number in SIGNALS:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except LoadTestError as error:
+        return error
+    except asyncio.CancelledError:
+        return Stopped("interrupted; what was measured is kept, and --resume goes on from there")
+    return None
+
+
+class _Keeper:
+    """The run's files."""
+
+    def __init__(self, begun: Run, options: Options, price: float | None) -> None:
+        self._run = begun
+        self._limits = options.limits
+        self._rule = Rule(options.models, options.batch)
+        self._price = price
+        self._out = options.out
+
+    def save(self) -> None:
+        """Write what there is so far."""
+        run.write(self._out / RUN_FILE, self._run.as_json())
+
+    def finish(self, console: Console) -> Conclusion:
+        """Work out the conclusion, write everything, and show it."""
+        return _finish(self._run, self._limits, self._rule, self._price, self._out, console)
+
+
+def _finish(
+    done: Run, wanted: tuple[Limit, ...], rule: Rule, price: float | None, out: Path, console: Console
+) -> Conclusion:
+    from ops.loadtest.report import page  # noqa: PLC0415 — matplotlib takes half a second
+
+    found = conclusion.conclude(done, wanted, rule, price)
+    run.write(out / RUN_FILE, conclusion.file_of(done, wanted, found))
+    page.write(out, done, wanted, found)
+    known = {(each.parallel, each.load): each.figures for each in found.measured}
+    if found.measured:
+        console.print(table([row_of(step, known.get(step.key, {})) for step in done.steps]))
+    for line in page.summary(done, wanted, found):
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(f"report: {out / page.FILE}", markup=False, soft_wrap=True)
+    return found
+
+
+def report_again(arguments: argparse.Namespace, console: Console) -> int:
+    """Write the report of a run's file with the limits and prices of today; returns the exit status."""
+    done, content = run.read(arguments.run_file)
+    kept = tuple(limits.parse(text) for text in content.get("limits", ()))
+    wanted = limits.with_default(arguments.slo) if arguments.slo else kept or limits.with_default(())
+    document = local.read(arguments.service) if arguments.service else None
+    price = money.usd_per_second(document, arguments.usd_per_hour)
+    if price is None:
+        price = (content.get("conclusion") or {}).get("usd_per_second")
+    out = arguments.out or arguments.run_file.parent
+    rule = Rule(arguments.model_instances, arguments.batch)
+    return 0 if _finish(done, wanted, rule, price, out, console).choice.chosen else 1
+
+
+def _check(options: Options) -> None:
+    """Complain before anything starts."""
+    if options.url and len(options.parallel) > 1:
+        raise InputError(
+            "--parallel takes several values only with --up: a service elsewhere is not restarted from here"
+        )
+    if options.url and (options.variables or options.up_options):
+        raise InputError("--set and --up-options are for a service that --up starts here")
+    given = [each for each in (options.token_env, options.token_file, options.token_command) if each is not None]
+    if len(given) > 1:
+        raise InputError("--token-env, --token-file and --token-command: give one of them")
+    if any(name == local.PARALLEL for name, _ in options.variables):
+        raise InputError(f"--set {local.PARALLEL}: use --parallel, which the agent is told too")
+    if options.resume is None and (options.out / RUN_FILE).exists():
+        raise InputError(
+            f"{options.out / RUN_FILE}: is there already; go on with it by --resume, or choose another --out"
+        )
+
+
+def _workload(options: Options) -> tuple[str | None, Workload]:
+    """Return what is asked, and the checksum of its file."""
+    if options.prompts is None:
+        prompt, answer = lengths.parse(options.prompt_tokens), lengths.parse(options.answer_tokens)
+        return None, workload.Synthetic(prompt, answer, options.shared_prefix, options.seed)
+    answer = lengths.parse(options.answer_tokens)
+    requests = workload.read(options.prompts, round(answer.first))
+    return hashlib.sha256(options.prompts.read_bytes()).hexdigest(), workload.Replay(requests, options.seed)
+
+
+def _settings(options: Options, checksum: str | None) -> Settings:
+    return Settings(
+        target=options.url or str(options.up),
+        local=options.up is not None,
+        api=options.api,
+        model=options.model,
+        loop=options.loop,
+        levels=options.levels,
+        parallel=options.parallel,
+        variables=dict(options.variables),
+        arrivals=options.arrivals,
+        prompt_tokens=options.prompt_tokens,
+        answer_tokens=options.answer_tokens,
+        shared_prefix=options.shared_prefix,
+        prompts_sha256=checksum,
+        seed=options.seed,
+        temperature=options.temperature,
+        warmup=options.warmup,
+        duration=options.duration,
+        repetitions=options.repetitions,
+        timeout=options.timeout,
+    )
+
+
+def _resumed(path: Path, chosen: Settings) -> Run:
+    begun, _ = run.read(path)
+    if differ := settings.differing(chosen.as_json(), begun.settings):
+        raise InputError(
+            f"--resume {path}: that run was of other settings ({'; '.join(differ)}); give the same, or start anew"
+        )
+    begun.failure = begun.ended = None
+    return begun
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def _headline(options: Options, chosen: Settings) -> str:
+    where = f"{options.up} on this machine" if options.up else str(options.url)
+    steps = len(chosen.levels) * max(1, len(chosen.parallel))
+    seconds = (chosen.warmup + chosen.duration) * chosen.repetitions * steps
+    about = f"{words.number(seconds / 60)} min" if seconds >= 60 else f"{seconds:.0f} s"  # noqa: PLR2004 — a minute
+    each = f"{words.plural(steps, 'step')} of {chosen.repetitions} × {chosen.duration:g} s"
+    return f"{where}: {chosen.loop} loop, {each}, {about} or more"

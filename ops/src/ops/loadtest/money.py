@@ -1,0 +1,71 @@
+"""What an instance costs: from its service.yaml and the list prices, or the operator's own figure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ops.loadtest.errors import InputError
+from ops.plan import cost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+UNITS = {
+    "": 1 / 2**30,
+    "Ki": 2**-20,
+    "Mi": 2**-10,
+    "Gi": 1.0,
+    "Ti": 2.0**10,
+    "k": 1e3 / 2**30,
+    "M": 1e6 / 2**30,
+    "G": 1e9 / 2**30,
+}
+"""Suffixes of a Kubernetes quantity, in GiB."""
+
+
+def instance(document: Mapping[str, Any]) -> cost.Instance:
+    """Return what one instance of a service has, all its containers together.
+
+    Raises:
+        InputError: a limit is no quantity.
+
+    """
+    template = document["spec"]["template"]
+    containers = template["spec"]["containers"]
+    limits = [(each.get("resources") or {}).get("limits") or {} for each in containers]
+    selector = template["spec"].get("nodeSelector") or {}
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    off = str(annotations.get("run.googleapis.com/gpu-zonal-redundancy-disabled", "false")).lower() == "true"
+    gpu = selector.get("run.googleapis.com/accelerator") if any("nvidia.com/gpu" in each for each in limits) else None
+    vcpu = sum(_cpu(str(each.get("cpu", "1"))) for each in limits)
+    gib = sum(_gib(str(each.get("memory", "512Mi"))) for each in limits)
+    return cost.Instance(vcpu, gib, gpu, zonal_redundancy=not off)
+
+
+def usd_per_second(document: Mapping[str, Any] | None, given: float | None) -> float | None:
+    """Return the price of one instance; `given` is by the hour. None: none was given, and the service names none."""
+    if given is not None:
+        return given / cost.HOUR_SECONDS
+    if document is None:
+        return None
+    try:
+        return cost.usd_per_hour(instance(document), cost.list_prices()) / cost.HOUR_SECONDS
+    except cost.PriceUnknown:
+        return None
+
+
+def _cpu(text: str) -> float:
+    try:
+        return float(text.removesuffix("m")) / (1000 if text.endswith("m") else 1)
+    except ValueError:
+        raise InputError(
+            f"the service's cpu limit {text!r} is no quantity; give the price with --usd-per-hour"
+        ) from None
+
+
+def _gib(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G)?", text)
+    if not match:
+        raise InputError(f"the service's memory limit {text!r} is no quantity; give the price with --usd-per-hour")
+    return float(match[1]) * UNITS[match[2] or ""]

@@ -1,0 +1,85 @@
+"""The run in plain words, the answer first. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ops.loadtest import figures, words
+from ops.loadtest.loads import Loop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ops.loadtest.conclusion import ByRule, Conclusion
+    from ops.loadtest.knee import Measured
+    from ops.loadtest.limits import Limit
+    from ops.loadtest.run import Run
+
+ENOUGH = 100
+"""Requests below which a 99th percentile is just the slowest one."""
+LATE_SECONDS = 0.01
+"""The tester's own delay in sending, 99th percentile, above which it is told."""
+
+
+def lines(run: Run, limits: Sequence[Limit], found: Conclusion) -> list[str]:
+    """Return the summary, a paragraph a line."""
+    if run.failure:
+        return [f"The run was broken off: {run.failure}.", *_body(run, limits, found)]
+    return list(_body(run, limits, found))
+
+
+def _body(run: Run, limits: Sequence[Limit], found: Conclusion) -> Iterator[str]:
+    chosen = found.choice.chosen
+    if chosen is None:
+        yield f"No choice: {found.choice.reason}."
+    else:
+        slots = "" if chosen.parallel is None else f" and OLLAMA_NUM_PARALLEL to {chosen.parallel}"
+        yield f"Set containerConcurrency to {chosen.concurrency}{slots}."
+        if chosen.load.loop is Loop.OPEN:
+            yield f"Found at {chosen.load}, with {chosen.concurrency} in the instance at once (95th percentile)."
+        yield f"There {_measured(chosen)}."
+        yield f"Why: {found.choice.reason}."
+    yield "Limits: " + (", ".join(limit.text for limit in limits) or "none") + "."
+    for rule in found.rules:
+        if chosen is None or rule.parallel == chosen.parallel:
+            yield _rule(rule, chosen)
+    yield from _cautions(run, found)
+
+
+def _measured(each: Measured) -> str:
+    sure = words.plus_minus(each.figures.get("tokens_per_second")) or "no interval"
+    tokens, requests, began, whole = (
+        figures.values(each.figures, name)
+        for name in ("tokens_per_second", "requests_per_second", "ttft_p95", "e2e_p95")
+    )
+    text = (
+        f"it made {words.number(tokens)} tokens a second ({sure}), {words.number(requests)} requests a second; 95 % of "
+        f"the answers began within {words.seconds(began)} and were whole within {words.seconds(whole)}"
+    )
+    price = each.usd_per_million_tokens
+    return text if price is None else f"{text}; a million output tokens cost {words.dollars(price.value)}"
+
+
+def _rule(rule: ByRule, chosen: Measured | None) -> str:
+    start = f"The rule of thumb for {words.plural(rule.parallel, 'slot')} gives {rule.value} ({rule.words})"
+    if rule.measured is None:
+        return f"{start}; nothing was measured at that load."
+    if chosen is not None and rule.measured.load == chosen.load and rule.measured.parallel == chosen.parallel:
+        return f"{start}: the measured choice is the same."
+    return f"{start}: there {_measured(rule.measured)}."
+
+
+def _cautions(run: Run, found: Conclusion) -> Iterator[str]:
+    skipped = sum(step.skipped is not None for step in run.steps)
+    if skipped:
+        yield f"{words.plural(skipped, 'step')} not run: the loads below them were past saturation already."
+    chosen = found.choice.chosen
+    requests = chosen and figures.values(chosen.figures, "requests")
+    if requests and requests < ENOUGH:
+        yield f"Caution: the choice rests on {requests:.0f} requests; its 99th percentiles are the slowest one's."
+    late = max((figures.values(each.figures, "late_p99") or 0.0 for each in found.measured), default=0.0)
+    if late > LATE_SECONDS:
+        yield (
+            f"Caution: the tester itself sent up to {words.seconds(late)} late (99th percentile), which the latencies "
+            "hold, too: use a faster machine for it."
+        )

@@ -1,0 +1,93 @@
+"""A run, and the file that holds everything of it: written after each repetition, so that nothing measured is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.loadtest import step
+from ops.loadtest.errors import InputError, LoadTestError
+
+if TYPE_CHECKING:
+    from ops.loadtest.step import Step
+
+SCHEMA = "probe-agent/loadtest/1"
+"""Raised with every change that an older reader would misread."""
+
+
+def now() -> str:
+    """Return the wall clock, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(slots=True)
+class Run:
+    """What was asked for, where, and what came of it. `settings` and `environment` are JSON."""
+
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    label: str = ""
+    steps: list[Step] = field(default_factory=list)
+    started: str = field(default_factory=now)
+    ended: str | None = None
+    failure: str | None = None
+    """Why the run ended before its time, None where it did not."""
+
+    def find(self, key: object) -> Step | None:
+        """Return the step of that setting and load, None where there is none yet."""
+        return next((each for each in self.steps if each.key == key), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a run's file holds while it is measured; the figures and the choice are added at its end."""
+        return {
+            "schema": SCHEMA,
+            "label": self.label,
+            "started": self.started,
+            "ended": self.ended,
+            "failure": self.failure,
+            "settings": self.settings,
+            "environment": self.environment,
+            "steps": [each.as_json() for each in self.steps],
+        }
+
+
+def read(path: Path) -> tuple[Run, dict[str, Any]]:
+    """Read a run's file; returns the run, and all of the file.
+
+    Raises:
+        InputError: it cannot be read, or is no run of this version.
+
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'is not UTF-8'})") from error
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON ({error}); give the run.json of a load test") from error
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{path}: is no load test's run ({SCHEMA}), its schema is {schema!r}")
+    try:
+        steps = [step.from_json(each) for each in content["steps"]]
+        names = ("settings", "environment", "label", "started", "ended", "failure")
+        run = Run(**{name: content[name] for name in names}, steps=steps)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from error
+    return run, content
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write a file whole or not at all; raises LoadTestError where it cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            json.dump(content, file, separators=(",", ":"), allow_nan=False, default=str)
+        Path(file.name).chmod(0o644)
+        os.replace(file.name, path)  # noqa: PTH105 — the same, and atomic
+    except OSError as error:
+        raise LoadTestError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error

@@ -1,0 +1,31 @@
+"""`ops quality` with a server that answers the same whatever its cache: nothing differs, and everything is kept."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from tests.integration import up_service
+from tests.known import ROOT
+
+from ops.__main__ import main
+
+
+def test_each_type_is_asked_on_a_service_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """f16 twice and the other type once, each question to each; the table and the file say that all agree."""
+    file = up_service.write(tmp_path, up_service.document())
+    (tmp_path / "q.txt").write_text("One?\n\nTwo?\n")
+    known = f"{sys.executable} {ROOT / 'benchmarks' / 'known_server.py'} --service 0.05 --first 0.02"
+    processes = ("--process", f"server={known}", "--process", f"agent={up_service.command('agent', '0')}")
+    words = ("--types", "q4_0", "--questions", str(tmp_path / "q.txt"), "--up-options", shlex.join(processes))
+
+    assert main(["quality", str(file), *words, "--model", "m", "--out", str(tmp_path / "out.json")]) == 0
+
+    shown = capfd.readouterr().out
+    assert shown.count("2 of 2") == 2
+    assert "f16 twice gave the same answers" in shown
+    kept = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert list(kept["answers"]) == ["f16", "f16 again", "q4_0"]
+    assert kept["answers"]["q4_0"] == kept["answers"]["f16"] == [("word " * 10)] * 2
+    assert kept["agreement"]["q4_0"]["same_share"] == 1.0

@@ -1,0 +1,153 @@
+"""From records to figures: percentiles, intervals, throughput, queue wait."""
+
+import json
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ops.loadtest import figures, limits, statistics, step
+from ops.loadtest.loads import Load, Loop
+from ops.loadtest.record import Record
+from ops.loadtest.step import INTERRUPTED, Repetition, Step
+
+RECORD = Record(1.0, 1.25, 3.0, 1.5, 2.9, 8, 15, None, "", 1.75, 0.25, 0.25, 1.0)
+times = st.floats(0, 1000, allow_nan=False)
+maybe, tokens, error = st.none() | times, st.none() | st.integers(0, 9), st.none() | st.just("cut")
+
+
+def steady(users: int, service: float, seconds: float, first: float = 0.25, tokens: int = 10) -> Repetition:
+    """Return what `users` in a closed loop see who each have a slot of their own."""
+    records = []
+    for number in range(int(seconds / service) + 1):
+        at = number * service
+        done = at + service
+        records += [Record(at, at, done, at + first * service, done, 8, tokens)] * users
+    return Repetition(tuple(records), service * 1.5, seconds - service * 1.5)
+
+
+def test_latencies_count_from_the_intended_instant() -> None:
+    """A request that the tester sent late has waited, and its wait is in every latency (no coordinated omission)."""
+    assert (RECORD.ttft, RECORD.e2e) == (0.5, 2.0)
+    assert RECORD.tpot == pytest.approx(0.1)
+
+
+def test_the_queue_wait_is_what_ollama_does_not_explain() -> None:
+    """Total less load, prompt and answer is the wait inside; what its total leaves of the whole was outside."""
+    assert (RECORD.server_queue, RECORD.outside) == (0.25, 0.0)
+    assert replace(RECORD, end=3.5).outside == 0.5
+    assert replace(RECORD, total_seconds=None).server_queue is None
+
+
+@given(st.lists(times, min_size=1), st.sampled_from([0, 1, 50, 95, 99, 100]))
+def test_a_percentile_is_one_of_the_values(values: list[float], percent: float) -> None:
+    """At least so many of the values are at most the percentile, and it is one that was measured."""
+    found = statistics.percentile(values, percent)
+    assert found in values
+    assert sum(value <= found for value in values) >= percent / 100 * len(values) - 1e-9
+
+
+@given(st.integers(0, 50), st.integers(1, 50))
+def test_the_interval_of_a_share_holds_it(part: int, more: int) -> None:
+    """It lies within 0 and 1, holds the share, and is no point even at 0."""
+    low, high = statistics.share_interval(part, part + more)
+    assert 0 <= low <= part / (part + more) <= high <= 1
+    assert low < high
+
+
+def test_nineteen_intervals_of_twenty_hold_the_truth() -> None:
+    """Of many runs whose truth is known, about 95 % have the true median in their interval."""
+    held = 0
+    for seed in range(200):
+        draw = random.Random(seed)  # noqa: S311 — a sample, not a secret
+        series = [[draw.expovariate(1) for _ in range(60)] for _ in range(3)]
+        rows = statistics.resampled(series, 1, seed)
+        assert rows is not None
+        low, high = statistics.interval(np.percentile(rows, 50, axis=1))
+        held += low <= np.log(2) <= high
+    assert 180 <= held <= 199
+
+
+def test_waiting_for_each_other_widens_an_interval() -> None:
+    """Requests that come and go together are resampled together: they are worth one, not many."""
+    draw = random.Random(1)  # noqa: S311 — the same
+    series = [[value for _ in range(30) for value in [draw.gauss(1, 0.2)] * 8]]
+    by_block, one_by_one = (statistics.resampled(series, length, 1) for length in (8, 1))
+    assert by_block is not None
+    assert one_by_one is not None
+    assert by_block.mean(axis=1).std() > 1.5 * one_by_one.mean(axis=1).std()
+
+
+def test_too_few_requests_have_no_interval() -> None:
+    """Five blocks say nothing: better no interval than one that looks sure."""
+    assert statistics.resampled([[1.0] * 5], 1, 1) is None
+
+
+@pytest.mark.parametrize(("users", "seconds"), [(1, 10.0), (3, 10.3), (8, 9.7)])
+def test_throughput_is_exact_for_a_steady_load(users: int, seconds: float) -> None:
+    """Whatever a window's edges cut, users over service time come out."""
+    found = figures.of([steady(users, 0.7, seconds)], ())
+    assert found["requests_per_second"].value == pytest.approx(users / 0.7, rel=0.02)
+    assert found["tokens_per_second"].value == pytest.approx(users * 10 / 0.7, rel=0.02)
+    assert found["in_flight_mean"].value == pytest.approx(users, rel=0.01)
+
+
+def test_a_backlog_that_grows_is_told_from_one_that_is_there() -> None:
+    """Half of what comes is left undone, surely; a steady service leaves nothing undone, within chance."""
+    steady_ = figures.unserved([steady(8, 0.7, 30)])
+    records = tuple(Record(n / 10, n / 10, n / 5, n / 5 - 0.1, n / 5, 8, 10) for n in range(300))
+    behind = figures.unserved([Repetition(records, 5.0, 30.0)])
+    assert steady_.low is not None
+    assert steady_.low <= 0.0
+    assert behind.value == pytest.approx(0.5, abs=0.03)
+    assert behind.low is not None
+    assert behind.low > 0.3
+
+
+def test_warm_up_is_discarded() -> None:
+    """What was meant to go out before the window begins is in no percentile."""
+    repetition = steady(1, 1.0, 20)
+    slow = Repetition(
+        (Record(0.0, 0.0, 99.0, 98.0, 99.0, 8, 10), *repetition.records), repetition.begin, repetition.end
+    )
+    assert figures.of([slow], ())["e2e_p99"].value == pytest.approx(1.0)
+
+
+def test_failures_are_counted_and_do_not_improve_latency() -> None:
+    """A fast refusal is an error by its kind, and no fast answer."""
+    repetition = steady(1, 1.0, 20)
+    failed = tuple(replace(record, error="refused (503)", end=record.sent) for record in repetition.records[:10])
+    both = Repetition(repetition.records + failed, 0.0, 20.0)
+    found = figures.of([both], ())
+    assert found["e2e_p50"].value == pytest.approx(1.0)
+    assert found["error_share"].value == pytest.approx(1 / 3, abs=0.02)
+    assert figures.errors([both]) == {"refused (503)": 10}
+
+
+def test_goodput_counts_what_holds_every_limit() -> None:
+    """Answers beyond a limit are throughput, and no goodput."""
+    fast, slow = steady(1, 1.0, 20), steady(1, 1.0, 20, first=0.9)
+    bound = (limits.parse("ttft_p95=500ms"),)
+    assert figures.of([fast], bound)["goodput"].value == pytest.approx(1.0, rel=0.02)
+    assert figures.of([slow], bound)["goodput"].value == 0.0
+    assert figures.of([fast, slow], bound)["goodput"].value == pytest.approx(0.5, rel=0.02)
+
+
+@given(st.lists(st.builds(Record, times, times, times, maybe, maybe, tokens, st.integers(0, 9), error), max_size=5))
+def test_a_step_comes_back_from_its_file(records: list[Record]) -> None:
+    """What is written as JSON is read as it was, to the microsecond."""
+    before = Step(4, Load(Loop.CLOSED, 8.0), [Repetition(tuple(records), 1.0, 9.0)], complete=True)
+    after = step.from_json(json.loads(json.dumps(before.as_json())))
+    assert after.as_json() == before.as_json()
+    assert (after.key, after.complete) == (before.key, True)
+
+
+def test_a_repetition_that_was_broken_off_counts_only_alone() -> None:
+    """Beside whole ones it is left out; alone it is better than nothing, and says that it is broken."""
+    whole, broken = steady(1, 1.0, 20), replace(steady(1, 1.0, 20), stopped=INTERRUPTED)
+    load = Load(Loop.CLOSED, 1.0)
+    assert (Step(1, load, [whole, broken]).usable, Step(1, load, [whole, broken]).stopped) == ([whole], None)
+    assert (Step(1, load, [broken]).usable, Step(1, load, [broken]).stopped) == ([broken], INTERRUPTED)

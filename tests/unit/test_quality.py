@@ -1,0 +1,73 @@
+"""`ops quality`: how far two answers agree."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ops.__main__ import main
+from ops.quality import divergence, show
+from ops.quality.ask import Answers
+from ops.quality.questions import QUESTIONS
+
+answers = st.lists(st.sampled_from("abc"), max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "expected"),
+    [
+        ("abcd", "abcd", (True, None, 1.0)),
+        ("abcd", "abxd", (False, 2, 0.5)),
+        ("abcd", "ab", (False, 2, 0.5)),
+        ("", "", (True, None, 1.0)),
+        ("", "a", (False, 0, 0.0)),
+    ],
+)
+def test_answers_agree_up_to_their_first_difference(
+    reference: str, answer: str, expected: tuple[bool, int | None, float]
+) -> None:
+    """Word for word, or so many tokens and the share that these are; an answer that ends early differs there."""
+    found = divergence.agreement(list(reference), list(answer))
+    assert (found.exact, found.first_difference, found.same_share) == expected
+
+
+@given(answers, answers)
+def test_agreement_has_no_side(ours: list[str], theirs: list[str]) -> None:
+    """Which of the two is the reference does not matter, and an answer agrees with itself."""
+    assert divergence.agreement(ours, theirs) == divergence.agreement(theirs, ours)
+    assert divergence.agreement(ours, ours).exact
+
+
+def test_summaries_are_against_the_reference() -> None:
+    """Each type but the reference has a line; the median is of the answers that differ."""
+    given_ = {
+        "f16": Answers((("a", "b"), ("c", "d"), ("e", "f")), 2_000_000),
+        "f16 again": Answers((("a", "b"), ("c", "d"), ("e", "f")), 2_000_000),
+        "q4_0": Answers((("a", "b"), ("c", "x"), ("x", "f")), 1_000_000),
+    }
+    found = show.summaries(given_, "f16")
+    assert list(found) == ["f16 again", "q4_0"]
+    assert (found["q4_0"].exact, found["q4_0"].median_difference) == (1, 0.5)
+    assert found["q4_0"].same_share == pytest.approx(0.5)
+    assert "the cache's doing" in show.lines(found)[-1]
+
+
+def test_the_questions_differ() -> None:
+    """Twenty, each asked once."""
+    assert len(set(QUESTIONS)) == len(QUESTIONS) == 20
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
+        (["--types", "f16;x"], "expected KV cache types"),
+        (["--tokens", "0"], "expected at least 1"),
+        (["--questions", "/nowhere.txt"], "cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line(words: list[str], complaint: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Exit status 2 before anything starts."""
+    assert main(["quality", *words]) == 2
+    error = capfd.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
