@@ -33,7 +33,9 @@ DIGEST = "sha256:" + "0" * 64
 RUN_SECONDS = 50
 START_SECONDS = 40.0
 """For the stand-in with its real model, which computes slowly where all cores are busy."""
-WRITES_DOWN = '#!/bin/sh\necho "$*" >>"$GCLOUD_LOG"\n'
+WRITES_DOWN = '#!/bin/sh\necho "$*" >>"$GCLOUD_LOG"\necho token\n'
+NESTED = ("models", "loadtest")
+"""Commands whose subcommands have the options."""
 INLINE = re.compile(r"`((?:ops|make|docker|gcloud|probe-agent) [^`]*)`")
 
 
@@ -117,7 +119,7 @@ def chat(block: Block, shell: Shell) -> None:
     with service(shell) as (ingress, agent):
         ports = [("localhost:8080", f"127.0.0.1:{ingress}"), ("localhost:9090", f"127.0.0.1:{agent}")]
         said = shell.run(block.text, *ports)
-    assert "Paris" in said
+    assert re.search(r'"role":"assistant","content":".+"done":true', said)
     assert '"state":"READY"' in said
 
 
@@ -161,6 +163,25 @@ def plan(block: Block, shell: Shell) -> None:
     said = shell.run(block.text, ("gemma3:4b-it-qat", str(gguf_path())))
     assert "containerConcurrency" in said
     assert "containerConcurrency: 8" in (shell.folder / "service.yaml").read_text()
+
+
+def loadtest_here(block: Block, shell: Shell) -> None:
+    """The sweep ends in a choice and a report."""
+    quick = "--duration 1s --warmup 0s --repetitions 1 --answer-tokens 4 --prompt-tokens 8 --out here "
+    slots = ("--parallel 1,2,4,8 --concurrency 1,2,4,8,16 ", "--parallel 1 --concurrency 1,2 --up-options=--standin ")
+    said = shell.run(block.text.replace("run --up", f"run {quick}--up"), slots)
+    assert "containerConcurrency" in said
+    assert (shell.folder / "here" / "report.html").is_file()
+
+
+def loadtest_there(block: Block, shell: Shell) -> None:
+    """The same against a service by its address, with a token that a command prints."""
+    quick = "--duration 1s --warmup 0s --repetitions 1 --answer-tokens 4 --prompt-tokens 8 --out there "
+    with service(shell) as (ingress, _):
+        url = ("https://NAME-PROJECT.REGION.run.app", f"http://127.0.0.1:{ingress}")
+        said = shell.run(block.text.replace("loadtest run", f"loadtest run {quick}"), url, ("0.5,1,2,4", "2"))
+    assert "containerConcurrency" in said
+    assert "auth print-identity-token" in shell.asked_of_gcloud()
 
 
 def mount(block: Block, shell: Shell) -> None:
@@ -223,6 +244,8 @@ RULES: dict[str, Callable[[Block, Shell], None]] = {
     "curl -i localhost:9090/healthz": check,
     "unpacked.sh": unpacked,
     "ops plan": plan,
+    "ops loadtest run --up": loadtest_here,
+    "ops loadtest run https": loadtest_there,
     "ops up deploy/service.mount.yaml": mount,
     "gcp-storage-emulator": emulator,
     "gcloud config set project": cloud,
@@ -255,7 +278,7 @@ def test_a_command_within_a_sentence_is_one_that_there_is(command: str, shell: S
     if program == "make":
         assert re.search(rf"^{words[0]} ", shell.run("make help"), re.MULTILINE)
     elif program in ("ops", "probe-agent"):
-        known = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word)][: 2 if words[0] == "models" else 1]
+        known = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word)][: 2 if words[0] in NESTED else 1]
         listed = shell.run(" ".join((program, *known, "--help")))
         for option in re.findall(r"--[a-z-]+", command):
             assert option in listed, option
