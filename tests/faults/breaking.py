@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 
 FAULT_SECONDS = 1.6
 """Longer than what the quick settings promise for each state, and not much: there are many cells."""
-STALL_SECONDS = 2.6
-"""So long that a probe with a second's patience falls wholly into it."""
+STUCK_SECONDS = 3.2
+"""Of what stops the agent itself: two probes with a second's patience, one after the other, fall wholly into it."""
+BEFORE_SECONDS = 0.25
+"""From a fault to SIGTERM: the agent has met it at least once."""
 REACH_SECONDS = 20.0
 """For the agent to reach a state, on a busy machine."""
 NOTICE_SECONDS = 8.0
@@ -60,6 +62,7 @@ class Lane:
 
     subject: Subject
     wire: Wire
+    bucket: BucketServer
     bucket_wire: Wire
     home: Path
     digest: str
@@ -68,6 +71,7 @@ class Lane:
         """As if nothing had been: nothing is broken, nothing loaded."""
         self.wire.mend()
         self.bucket_wire.mend()
+        self.bucket.asked.clear()
         self.subject.mend()
         self.subject.unload()
 
@@ -82,7 +86,7 @@ def lane(home: Path, subject_of: Callable[[Path, str], contextlib.AbstractContex
         Wire(subject.port) as wire,
         Wire(int(bucket.url.rpartition(":")[2])) as bucket_wire,
     ):
-        yield Lane(subject, wire, bucket_wire, home, digest)
+        yield Lane(subject, wire, bucket, bucket_wire, home, digest)
 
 
 def run(cell: Cell, on: Lane) -> Outcome:
@@ -91,16 +95,17 @@ def run(cell: Cell, on: Lane) -> Outcome:
     if cell.state is S.UNREACHABLE:
         on.wire.break_by(WireFault.REFUSE)
     on.wire.hold(HELD.get(cell.state, ""))
-    on.bucket_wire.hold("/blobs" if cell.state is S.FETCHING else "")
+    on.bucket_wire.hold("blobs" if cell.state is S.FETCHING else "")
     with _agent(cell, on) as agent:
         reach = S.READY if cell.state is S.STOPPING else cell.state
         wait_until(lambda: agent.state() == reach, REACH_SECONDS, f"{reach}; the agent said:\n{agent.log[-2000:]}")
+        if cell.state is S.FETCHING and cell.fault is not Fault.EMFILE:  # that one comes while libraries are imported
+            wait_until(lambda: any("blobs" in name for name in on.bucket.asked), REACH_SECONDS, "a download")
         if cell.state in (S.LOADING, S.WARMING) and cell.fault in THE_RUNNERS:
             wait_until(on.subject.loaded, REACH_SECONDS, "a runner")
         memory = agent.most_memory()
         with Witness(agent.port) as witness:
-            outcome = _stopped if cell.state is S.STOPPING else _endured
-            over, ended, back = outcome(cell, on, agent, witness)
+            over, ended, back = (_stopped if cell.state is S.STOPPING else _endured)(cell, on, agent, witness)
         grown = agent.most_memory() - memory
         serves = ended != S.READY or on.subject.serves()
     return Outcome(cell, witness.samples, on.subject.promise, over, ended, back, serves, grown)
@@ -122,11 +127,10 @@ def _agent(cell: Cell, on: Lane) -> WatchedAgent:
 
 def _endured(cell: Cell, on: Lane, agent: WatchedAgent, witness: Witness) -> tuple[float, str, float]:
     """Let the fault come and go; return when it was over, and in which state the agent ended, how long after."""
-    witness.began = time.monotonic()
+    witness.begin()
     with broken(cell, on, agent):
-        notice = cell.state is S.READY and cell.fault not in HARMLESS
-        _pass(FAULT_SECONDS if cell.fault is not Fault.STALL else STALL_SECONDS)
-        if notice:
+        _pass(STUCK_SECONDS if cell.fault in STUCK else FAULT_SECONDS)
+        if cell.state is S.READY and cell.fault not in HARMLESS:
             with contextlib.suppress(AssertionError):
                 wait_until(lambda: any(each.ready != 200 for each in witness.samples), NOTICE_SECONDS)
     on.wire.mend()
@@ -141,17 +145,17 @@ def _endured(cell: Cell, on: Lane, agent: WatchedAgent, witness: Witness) -> tup
 def _stopped(cell: Cell, on: Lane, agent: WatchedAgent, witness: Witness) -> tuple[float, str, float]:
     """Let the fault come, then SIGTERM; it stays on until the agent has ended."""
     with broken(cell, on, agent):
-        _pass(0.25)
-        witness.began = asked = time.monotonic()
+        _pass(BEFORE_SECONDS)
+        witness.begin()
         agent.process.send_signal(signal.SIGTERM)
         try:
-            status = agent.process.wait(2 * EXIT_SECONDS + STALL_SECONDS)
+            status = agent.process.wait(2 * EXIT_SECONDS + STUCK_SECONDS)
         except subprocess.TimeoutExpired:
             return witness.now, KILLED, witness.now
-        took = time.monotonic() - asked
-    if cell.fault is Fault.STALL:
-        took -= STALL_SECONDS - 0.25  # the loop stood still for that long before it could hear
-    return witness.now, EXITED if status == 0 else f"exit {status}", max(0.0, took)
+        ended = witness.now
+    # A stalled loop can only hear when it goes on.
+    took = max(0.0, ended - STUCK_SECONDS + BEFORE_SECONDS) if cell.fault is Fault.STALL else ended
+    return ended, EXITED if status == 0 else f"exit {status}", took
 
 
 def _pass(seconds: float) -> None:
@@ -216,7 +220,7 @@ def _server_broken(fault: Fault, on: Lane) -> Iterator[None]:
 @contextlib.contextmanager
 def _stuck(fault: Fault, agent: WatchedAgent) -> Iterator[None]:
     if fault is Fault.STALL:
-        agent.shim(stall=STALL_SECONDS)
+        agent.shim(stall=STUCK_SECONDS)
         yield
     else:
         with agent.limited(resource.RLIMIT_NOFILE, 3):  # every number that is free lies above

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.faults.proxy import WireFault
@@ -56,6 +57,8 @@ MENDED_SECONDS = 30.0
 """Longest way back to READY: the library that downloads waits up to some seconds between two tries."""
 EXIT_SECONDS = 3.0
 """From SIGTERM to the end: the agent promises one for what is under way, and a stalled loop ends first."""
+HEARD_SECONDS = 1.0
+"""From SIGTERM on nothing is ready; a busy machine may take this long to let the agent hear it."""
 KEPT_BYTES = 64 << 20
 """The agent's memory may grow so much by any answer: far less than the sidecar's limit."""
 
@@ -148,6 +151,8 @@ def _readiness(outcome: Outcome) -> Iterator[str]:
     ready = [sample.at for sample in outcome.during if sample.ready == 200]
     if state not in (S.READY, S.STOPPING) and ready:
         yield f"READY {ready[0]:.1f} s into the fault, and no model was loaded"
+    if state is S.STOPPING and (late := [at for at in ready if at > HEARD_SECONDS]):
+        yield f"READY {late[-1]:.1f} s after SIGTERM"
     if state is not S.READY or fault in HARMLESS:
         return
     limit = outcome.promise + BUSY_SECONDS
@@ -166,7 +171,7 @@ def _liveness(outcome: Outcome) -> Iterator[str]:
         return
     if wrong := [code for code in live if code not in (200, None)]:
         yield f"livez said {wrong[0]}, and the agent was not stuck"
-    if outcome.cell.state is not S.STOPPING and (None, None) in zip(live, live[1:], strict=False):
+    if outcome.cell.state is not S.STOPPING and (None, None) in pairwise(live):
         yield "livez did not answer twice in a row, and the agent was not stuck"
 
 

@@ -15,12 +15,12 @@ import socket
 import struct
 import threading
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tests.servers import LOOPBACK, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
 CALL_SECONDS = 10.0
 """For the proxy's own thread to do what it is told: milliseconds, but on a busy machine."""
@@ -240,7 +240,8 @@ async def _first(waiting: list[asyncio.Future[bytes]], changed: asyncio.Event) -
     """Wait for one of them, or for a change; return whether only the change came."""
     change = asyncio.ensure_future(changed.wait())
     try:
-        done, _ = await asyncio.wait([*waiting, change], return_when=asyncio.FIRST_COMPLETED)
+        both: list[asyncio.Future[Any]] = [*waiting, change]
+        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     finally:
         change.cancel()
         await asyncio.gather(change, return_exceptions=True)

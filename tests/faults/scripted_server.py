@@ -1,4 +1,4 @@
-"""The scripted stand-in as a process, so that it can be killed and stopped: `scripted_server.py PORT DIGEST LOAD_SECONDS`.
+"""The scripted stand-in as a process, to be killed and stopped: `scripted_server.py PORT DIGEST LOAD_SECONDS`.
 
 POST /script {"runner": "kill" | "hang" | "resume"} does to the model's runner what a signal does to a real one.
 """

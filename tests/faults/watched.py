@@ -10,6 +10,7 @@ import resource
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHIM = Path(__file__).with_name("shim")
+CHECKS = ("/readyz", "/livez", "/startupz")
 ANSWER_SECONDS = 1.0
 """For one probe: what Cloud Run gives one where nothing is set (timeoutSeconds)."""
 PAUSE_SECONDS = 0.08
@@ -96,17 +98,16 @@ class WatchedAgent(AgentProcess):
 
 
 class Witness:
-    """Asks the three checks again and again in a thread, as long as the block; `samples` has all answers."""
+    """Asks the three checks again and again, as long as the block; `samples` has all answers since `begin`."""
 
     def __init__(self, port: int) -> None:
-        self.samples: list[Sample] = []
-        self.began = time.monotonic()
+        self._asked: list[Sample] = []
+        self._began = time.monotonic()
         self._port = port
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
-        self.began = time.monotonic()
         self._thread.start()
         return self
 
@@ -114,16 +115,24 @@ class Witness:
         self._end.set()
         self._thread.join(5 * ANSWER_SECONDS)
 
+    def begin(self) -> None:
+        """Count from now on."""
+        self._began = time.monotonic()
+
     @property
     def now(self) -> float:
-        """Seconds since the block began."""
-        return time.monotonic() - self.began
+        """Seconds since `begin`."""
+        return time.monotonic() - self._began
+
+    @property
+    def samples(self) -> list[Sample]:
+        """What was said since `begin`, in seconds from there."""
+        return [sample._replace(at=sample.at - self._began) for sample in self._asked if sample.at >= self._began]
 
     def _run(self) -> None:
-        while not self._end.is_set():
-            at = self.now
-            ready, body = ask(self._port, "/readyz", ANSWER_SECONDS)
-            live, _ = ask(self._port, "/livez", ANSWER_SECONDS)
-            startup, _ = ask(self._port, "/startupz", ANSWER_SECONDS)
-            self.samples.append(Sample(at, body.get("state"), ready, live, startup))
-            self._end.wait(PAUSE_SECONDS)
+        with ThreadPoolExecutor(len(CHECKS)) as pool:
+            while not self._end.is_set():
+                at = time.monotonic()
+                ready, live, startup = pool.map(lambda path: ask(self._port, path, ANSWER_SECONDS), CHECKS)
+                self._asked.append(Sample(at, ready[1].get("state"), ready[0], live[0], startup[0]))
+                self._end.wait(PAUSE_SECONDS)

@@ -5,7 +5,7 @@ SIGUSR1 makes it read the JSON file that FAULTS_SHIM names: {"clock": seconds, "
 loop once. Monotonic time is left alone: no machine sets it.
 """
 
-import datetime
+import datetime as dt
 import json
 import os
 import signal
@@ -23,13 +23,13 @@ present: dict[str, Any] = {"clock": 0.0, "dns": True, "stall": 0.0}
 true_time, true_getaddrinfo = time.time, socket.getaddrinfo
 
 
-class ShiftedDatetime(datetime.datetime):
+class ShiftedDatetime(dt.datetime):
     """The class under its own name, with another now."""
 
     @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+    def now(cls, tz: dt.tzinfo | None = None) -> Any:
         """Return the shifted instant."""
-        return datetime.datetime.now(tz) + datetime.timedelta(seconds=present["clock"])
+        return dt.datetime.now(tz) + dt.timedelta(seconds=present["clock"])
 
 
 def _time() -> float:
@@ -48,7 +48,7 @@ def _told(_signal: int, _frame: FrameType | None) -> None:
     """In the main thread, which is the event loop's."""
     present.update(json.loads(FILE.read_text(encoding="utf-8")))
     for name, module in list(sys.modules.items()):
-        if name.startswith("probe_agent.") and getattr(module, "datetime", None) is datetime.datetime:
+        if name.startswith("probe_agent.") and getattr(module, "datetime", None) is dt.datetime:
             module.datetime = ShiftedDatetime  # type: ignore[attr-defined]
     stall, present["stall"] = present["stall"], 0.0
     time.sleep(stall)
