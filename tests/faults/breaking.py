@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from tests.faults.subjects import Subject
 
-FAULT_SECONDS = 1.6
-"""Longer than what the quick settings promise for each state, and not much: there are many cells."""
 STUCK_SECONDS = 3.2
 """Of what stops the agent itself: two probes with a second's patience, one after the other, fall wholly into it."""
 BEFORE_SECONDS = 0.25
@@ -129,7 +127,7 @@ def _endured(cell: Cell, on: Lane, agent: WatchedAgent, witness: Witness) -> tup
     """Let the fault come and go; return when it was over, and in which state the agent ended, how long after."""
     witness.begin()
     with broken(cell, on, agent):
-        _pass(STUCK_SECONDS if cell.fault in STUCK else FAULT_SECONDS)
+        _pass(STUCK_SECONDS if cell.fault in STUCK else on.subject.fault_seconds)
         if cell.state is S.READY and cell.fault not in HARMLESS:
             with contextlib.suppress(AssertionError):
                 wait_until(lambda: any(each.ready != 200 for each in witness.samples), NOTICE_SECONDS)

@@ -89,6 +89,10 @@ class Sample(NamedTuple):
     live: int | None
     startup: int | None
 
+    def __str__(self) -> str:
+        codes = " ".join(str(code or "-") for code in self[2:])
+        return f"{self.at:.2f} {self.state or '-'} {codes}"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -116,7 +120,7 @@ class Outcome:
         return {
             "state": self.cell.state,
             "fault": self.cell.fault,
-            "said": [[round(each.at, 2), *each[1:]] for each in changes(self.during)],
+            "said": [str(each) for each in changes(self.during)],
             "fault_seconds": round(self.over, 2),
             "ended": self.ended,
             "ended_after_seconds": round(self.back, 2),

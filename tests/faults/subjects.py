@@ -27,13 +27,17 @@ ASK_SECONDS = 5.0
 
 
 class Subject(ABC):
-    """A running server with one model. `settings` are the agent's for it, `promise` what these promise in seconds."""
+    """A running server with one model. `settings` are the agent's for it, `promise` what these promise in seconds.
+
+    `fault_seconds` is longer than what they promise for each state, and not much: there are many cells.
+    """
 
     name: ClassVar[str]
     model: ClassVar[str]
     pinned: ClassVar[str]
     settings: ClassVar[dict[str, str]]
     promise: ClassVar[float]
+    fault_seconds: ClassVar[float]
 
     def __init__(self, process: ServerProcess) -> None:
         self.process = process
@@ -90,6 +94,7 @@ class Scripted(Subject):
     pinned = "m@2048"
     settings: ClassVar[dict[str, str]] = {}
     promise = 2 * 0.2 + 0.2
+    fault_seconds = 1.6
 
     def runner(self, what: str) -> None:
         """Tell the script."""
@@ -108,6 +113,7 @@ class Real(Subject):
         "STARTUP_TIMEOUT_SECONDS": "60",
     }
     promise = 2 * 0.5 + 0.5
+    fault_seconds = 3.2
 
     def __init__(self, subject: LiveSubject) -> None:
         super().__init__(subject.process)
