@@ -16,7 +16,8 @@ RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 BEGIN = "<!-- tables: made by docs/fault_table.py -->"
 END = "<!-- end of tables -->"
 RUNS = ("faults_standin", "faults_ollama")
-NO_ANSWER, NONE = "no answer", "-"
+SOAKS = ("soak_standin", "soak_ollama")
+OK, NONE = "200", "-"
 
 
 def newest(name: str) -> Path:
@@ -28,8 +29,29 @@ def newest(name: str) -> Path:
 
 
 def tables() -> str:
-    """Return a table for each server, one row a fault and one column a state."""
-    return "\n\n".join(_table(json.loads(newest(name).read_text(encoding="utf-8"))) for name in RUNS)
+    """Return a table for each server, one row a fault and one column a state; then one for the soaks that are kept."""
+    soaks = [read(name) for name in SOAKS if any(RESULTS.glob(f"*-{name}.json"))]
+    return "\n\n".join([*(_table(read(name)) for name in RUNS), *([_soak_table(soaks)] if soaks else [])])
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return the newest run of a name."""
+    found: dict[str, Any] = json.loads(newest(name).read_text(encoding="utf-8"))
+    return found
+
+
+def _soak_table(soaks: list[dict[str, Any]]) -> str:
+    headings = ["soak", "faults", "client", "sent", "failed", "held back", "in vain", "availability", "alone"]
+    lines = [_row(headings), _row(["---"] * len(headings))]
+    for soak in soaks:
+        about = soak["measured"]
+        when = f"{soak['server']}, {soak['date'][:10]}, {about['seconds']:.0f} s, seed {about['seed']}"
+        for who, counts in about["clients"].items():
+            numbers = [str(counts[name]) for name in ("sent", "failed", "held_back")]
+            in_vain = str(about["held_back_in_vain"] if counts["held_back"] else 0)
+            shares = [f"{counts[name]:.1%}" for name in ("availability", "availability_alone")]
+            lines.append(_row([when, str(about["faults"]), who, *numbers, in_vain, *shares]))
+    return "\n".join(lines)
 
 
 def _table(run: dict[str, Any]) -> str:
@@ -55,27 +77,22 @@ def _row(cells: Iterable[str]) -> str:
 def _cell(cell: dict[str, Any], reasons: list[str]) -> str:
     if "no_sense" in cell:
         return f"–<sup>{reasons.index(cell['no_sense']) + 1}</sup>"
-    said = "; ".join([*_ready(cell["said"]), *_live(cell["said"])]) or f"{NO_ANSWER}: it had ended"
+    said = "; ".join(_said(cell["said"])) or "it had ended"
     wrong = "".join(f" **{complaint}**" for complaint in cell["complaints"])
     return f"{said} → {cell['ended']} {cell['ended_after_seconds']:.1f} s{wrong}"
 
 
-def _ready(said: list[str]) -> Iterator[str]:
-    """Yield each change of state, with what readyz answered, and when it was first said if not from the start."""
+def _said(said: list[str]) -> Iterator[str]:
+    """Yield each change of what readyz said, with livez where that is not 200, and its time unless it was the first."""
     before = ""
     for number, line in enumerate(said):
-        at, state, ready, *_ = line.split()
-        words = NO_ANSWER if ready == NONE else f"{ready} {state}"
+        at, state, ready, live, _ = line.split()
+        words = "no /readyz" if ready == NONE else f"{ready} {state}"
+        if live != OK:
+            words = "neither /readyz nor /livez" if live == ready == NONE else f"{words}, /livez {live}"
         if words != before:
             yield words if number == 0 else f"{words} {float(at):.1f} s"
         before = words
-
-
-def _live(said: list[str]) -> Iterator[str]:
-    """Yield what livez answered where it was not 200; where nothing was answered at all, that is said already."""
-    answers = (line.split()[2:4] for line in said)
-    wrong = dict.fromkeys(live for ready, live in answers if live != "200" and ready != NONE)
-    yield from (f"livez {NO_ANSWER if code == NONE else code}" for code in wrong)
 
 
 def page_with_tables(page: str) -> str:

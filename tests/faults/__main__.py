@@ -50,24 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(name: str, cells: Sequence[Cell], lanes: int) -> bool:
     possible = [cell for cell in cells if not cell.no_sense]
-    measured: list[dict[str, Any]] = []
+    measured: dict[Cell, dict[str, Any]] = {
+        cell: {"state": cell.state, "fault": cell.fault, "no_sense": cell.no_sense} for cell in cells
+    }
     with tempfile.TemporaryDirectory(prefix="faults-") as home:
         subject_of = scripted if name == "faults_standin" else lambda folder, _: real(folder, str(REAL_OLLAMA))
         with Matrix(Path(home), subject_of, possible, lanes) as matrix:
             for cell, future in matrix.futures.items():
-                measured.append(future.result().as_json())
-                wrong = measured[-1]["complaints"]
-                print(f"{cell.state:12} {cell.fault:16} {measured[-1]['ended']} {' '.join(wrong)}", flush=True)
+                measured[cell] = future.result().as_json()
+                wrong = measured[cell]["complaints"]
+                print(f"{cell.state:12} {cell.fault:16} {measured[cell]['ended']} {' '.join(wrong)}", flush=True)
             server = matrix.name
-    wrong = sum(bool(cell["complaints"]) for cell in measured)
-    absurd = [{"state": cell.state, "fault": cell.fault, "no_sense": cell.no_sense} for cell in cells if cell.no_sense]
-    claim = f"cells of {len(measured)} that showed what must not be"
+    wrong = sum(bool(measured[cell]["complaints"]) for cell in possible)
+    claim = f"cells of {len(possible)} that showed what must not be"
     result = Result(
         name=name,
         server=server,
         method=METHOD,
         targets=(Target(claim, wrong, 0, ""),),
-        measured={"cells": [*measured, *absurd]},
+        measured={"cells": [*measured.values()]},
     )
     print(f"written: {result.write()}")
     return result.met

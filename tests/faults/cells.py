@@ -144,6 +144,7 @@ def changes(samples: Iterable[Sample]) -> Iterator[Sample]:
 def complaints(outcome: Outcome) -> Iterator[str]:
     """Yield what a run showed that must not be."""
     yield from _readiness(outcome)
+    yield from _startup(outcome)
     yield from _liveness(outcome)
     yield from _end(outcome)
     if outcome.grown_bytes > KEPT_BYTES:
@@ -165,6 +166,13 @@ def _readiness(outcome: Outcome) -> Iterator[str]:
             yield "READY all the while, although the runner was gone"
     elif late := [at for at in ready if at > limit]:
         yield f"READY {late[-1]:.1f} s into the fault, and the model did not serve"
+
+
+def _startup(outcome: Outcome) -> Iterator[str]:
+    """It latches at the first READY."""
+    wrong = 503 if outcome.cell.state is S.READY else 200
+    if outcome.cell.state is not S.STOPPING and any(sample.startup == wrong for sample in outcome.during):
+        yield f"startupz said {wrong}"
 
 
 def _liveness(outcome: Outcome) -> Iterator[str]:

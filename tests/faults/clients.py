@@ -92,9 +92,9 @@ class Client:
         return self.sent - self.served
 
     @property
-    def availability(self) -> float:
-        """Share of the requests sent that were served."""
-        return self.served / self.sent if self.sent else 0.0
+    def asked(self) -> int:
+        """Requests that were wished for, held back or not."""
+        return self.sent + self.held_back
 
 
 class Clients:

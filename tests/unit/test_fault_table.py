@@ -1,19 +1,10 @@
 """The fault tables in the documentation."""
 
-import json
-from typing import Any
-
 import pytest
 from docs import fault_table
 from tests.faults.cells import CELLS, REAL_CELLS
 
 EXPECTED = {"faults_standin": CELLS, "faults_ollama": REAL_CELLS}
-
-
-def run(name: str) -> dict[str, Any]:
-    """Return the newest run of a name."""
-    found: dict[str, Any] = json.loads(fault_table.newest(name).read_text(encoding="utf-8"))
-    return found
 
 
 def test_the_page_holds_the_newest_runs() -> None:
@@ -25,11 +16,13 @@ def test_the_page_holds_the_newest_runs() -> None:
 @pytest.mark.parametrize("name", fault_table.RUNS)
 def test_the_runs_have_every_state_and_fault_of_the_code(name: str) -> None:
     """A run that is kept has just the cells that the code knows, and for those that cannot be their reason."""
-    kept = {(cell["state"], cell["fault"]): cell.get("no_sense", "") for cell in run(name)["measured"]["cells"]}
+    kept = {
+        (cell["state"], cell["fault"]): cell.get("no_sense", "") for cell in fault_table.read(name)["measured"]["cells"]
+    }
     assert kept == {(cell.state, cell.fault): cell.no_sense for cell in EXPECTED[name]}, "run python -m tests.faults"
 
 
 @pytest.mark.parametrize("name", fault_table.RUNS)
 def test_the_runs_that_are_kept_are_clean(name: str) -> None:
     """No cell that is shown had to be complained of."""
-    assert run(name)["targets"][0]["met"]
+    assert fault_table.read(name)["targets"][0]["met"]
