@@ -42,7 +42,7 @@ def read(name: str) -> dict[str, Any]:
 
 def _soak_table(soaks: list[dict[str, Any]]) -> str:
     headings = ["soak", "faults", "client", "sent", "failed", "held back", "in vain", "availability", "alone"]
-    lines = [_row(headings), _row(["---"] * len(headings))]
+    lines = ["[The soak](#the-soak), the last one on each server:", "", _row(headings), _row(["---"] * len(headings))]
     for soak in soaks:
         about = soak["measured"]
         when = f"{soak['server']}, {soak['date'][:10]}, {about['seconds']:.0f} s, seed {about['seed']}"

@@ -35,7 +35,8 @@ def ask(
     """Send one request over a connection of its own; (None, {}) when no whole answer comes in time."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=timeout)
     try:
-        connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body))
+        sent = None if body is None else json.dumps(body)
+        connection.request("GET" if body is None else "POST", path, sent, {"Connection": "close"})
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read() or b"{}")
     except (OSError, http.client.HTTPException, ValueError):
