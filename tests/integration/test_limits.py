@@ -4,6 +4,8 @@ import asyncio
 import errno
 import importlib
 import logging
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,7 @@ from tests.integration.scripted import Ollama
 from tests.servers import LoopbackServer
 
 from probe_agent.errors import BadAnswer, ServerUnreachable
+from probe_agent.late_import import whole_or_nothing
 from probe_agent.ollama_server import ANSWER_BYTES, OllamaServer
 from probe_agent.proof import ModelPin
 from probe_agent.server import Complaints
@@ -55,7 +58,7 @@ async def test_a_client_that_could_not_be_imported_is_imported_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(importlib, "import_module", fails)
-        with pytest.raises(ServerUnreachable, match="open"):
+        with pytest.raises(ServerUnreachable, match=r"client does not load: .*open"):
             await server.prove(ModelPin("m", 2048), timeout=5)
     assert await server.prove(ModelPin("m", 2048), timeout=5) == 1
     await server.close()
@@ -74,6 +77,22 @@ async def test_a_client_that_could_not_be_imported_need_not_be_closed(
     with pytest.raises(ServerUnreachable):
         await server.show("m", timeout=5)
     await server.close()
+
+
+def test_of_an_import_that_fails_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: half a library stayed, and the next try failed of that for good."""
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "halfway"
+    package.mkdir()
+    (package / "__init__.py").write_text("import halfway.part, halfway.missing\nplace = halfway.part.__name__\n")
+    (package / "part.py").touch()
+    with pytest.raises(ImportError), whole_or_nothing():
+        importlib.import_module("halfway")
+    assert not [name for name in sys.modules if name.startswith("halfway")]
+    (package / "missing.py").touch()
+    importlib.invalidate_caches()
+    with whole_or_nothing():
+        assert importlib.import_module("halfway").place == "halfway.part"
 
 
 async def test_connections_that_cannot_be_accepted_are_one_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from probe_agent.errors import BadAnswer, OllamaError, RequestRefused, ServerTimeout, ServerUnreachable
+from probe_agent.late_import import whole_or_nothing
 from probe_agent.proof import ModelPin, ResidentModel, ShownModel, StoredModel
 from probe_agent.warmup import ChatPrompt
 
@@ -35,6 +36,7 @@ MESSAGE_CHARACTERS = 300
 PROOF_PROMPT = "Hi"
 # A request is on its way this long, in seconds, after it was begun.
 SENT_SECONDS = 0.05
+NO_ROOM = "Look for what uses up the memory and the open files of the agent's container."
 # An answer is kept whole. Ollama's longest lists its store: half a kilobyte a model, so 30,000 models.
 ANSWER_BYTES = 16 << 20
 
@@ -184,7 +186,11 @@ class OllamaServer:
         return self._importing
 
     def _import_client(self) -> "ollama.AsyncClient":
-        client: ollama.AsyncClient = importlib.import_module("ollama").AsyncClient(self.url, **self._options())
+        try:
+            with whole_or_nothing():
+                client: ollama.AsyncClient = importlib.import_module("ollama").AsyncClient(self.url, **self._options())
+        except Exception as error:  # whatever the middle of an import raises
+            raise ServerUnreachable(f"the ollama client does not load: {error}", action=NO_ROOM) from error
         return client
 
     def _options(self) -> dict[str, Any]:
@@ -229,7 +235,7 @@ def _translated(request: str, timeout: float | None = None) -> Iterator[None]:
     except TimeoutError as error:
         within = "" if timeout is None else f" within {timeout:g} s"
         raise ServerTimeout(f"{request} got no whole answer{within}") from error
-    except (OSError, ImportError, httpx.TransportError) as error:  # ImportError: of the client, see there
+    except (OSError, httpx.TransportError) as error:
         raise ServerUnreachable(f"{request} failed: {error or type(error).__name__}") from error
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         # Whatever odd JSON leads to; pydantic's own errors are ValueErrors.

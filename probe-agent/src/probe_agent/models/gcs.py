@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from probe_agent.errors import BlobDamaged, ManifestRefused, SourceError
+from probe_agent.late_import import whole_or_nothing
 from probe_agent.models.blobs import check_blob, check_sha256
 from probe_agent.models.layout import BlobRef, StoreManifest, blobs_of, manifest_path, read_manifest
 from probe_agent.models.parallel import in_parallel
@@ -238,11 +239,12 @@ def _patience() -> dict[str, Any]:
 def _translated(url: str, folder: Path) -> Iterator[None]:
     """Turn what the library, the network and the volume raise into a `SourceError` that says what to do."""
     try:
-        from google.api_core import exceptions  # noqa: PLC0415 — as above
-        from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
-        from google.cloud import storage  # noqa: F401, PLC0415
-        from requests import RequestException  # noqa: PLC0415
-    except (ImportError, OSError) as error:
+        with whole_or_nothing():
+            from google.api_core import exceptions  # noqa: PLC0415 — as above
+            from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
+            from google.cloud import storage  # noqa: F401, PLC0415
+            from requests import RequestException  # noqa: PLC0415
+    except Exception as error:  # whatever the middle of an import raises
         action = "Look for what uses up the memory and the open files of the container."
         raise SourceError(f"the library that downloads does not load: {error}", action=action) from error
     try:
