@@ -171,6 +171,17 @@ async def test_a_flipped_bit_is_fetched_once_more_and_then_named(
     assert manifest.path not in visible(store)
 
 
+async def test_a_wrong_blob_on_the_volume_is_fetched_anew(bucket: BucketServer, store: Path) -> None:
+    """What lies in a blob's place, and is not it, is replaced by what the bucket has."""
+    manifest = write_store(bucket.folder / "p")
+    await source(store).fetch(("m",))
+    damage(weights_of(store, manifest), "flipped")
+
+    await source(store).fetch(("m",))
+
+    assert weights_of(store, manifest).read_bytes() == WEIGHTS
+
+
 @pytest.mark.parametrize("how", ["flipped", "truncated", "halved", "missing"])
 async def test_a_damaged_bucket_never_becomes_ready(bucket: BucketServer, store: Path, how: str) -> None:
     """One flipped bit, a truncated or a missing object: never READY, and the blob is named in the reason."""
