@@ -5,7 +5,9 @@ import errno
 import importlib
 import logging
 import sys
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -93,6 +95,23 @@ def test_of_an_import_that_fails_nothing_stays(tmp_path: Path, monkeypatch: pyte
     importlib.invalidate_caches()
     with whole_or_nothing():
         assert importlib.import_module("halfway").place == "halfway.part"
+
+
+def test_a_compiled_module_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: begun twice in one process, a compiled module may end it."""
+    compiled = ModuleType("compiled")
+    compiled.__spec__ = ModuleSpec("compiled", ExtensionFileLoader("compiled", "compiled.so"))
+
+    @whole_or_nothing()
+    def ends_in_the_middle() -> None:
+        monkeypatch.setitem(sys.modules, "compiled", compiled)
+        monkeypatch.setitem(sys.modules, "plain", ModuleType("plain"))
+        raise ImportError
+
+    with pytest.raises(ImportError):
+        ends_in_the_middle()
+    assert "compiled" in sys.modules
+    assert "plain" not in sys.modules
 
 
 async def test_connections_that_cannot_be_accepted_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
