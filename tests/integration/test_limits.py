@@ -5,7 +5,6 @@ import errno
 import importlib
 import logging
 import sys
-from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -88,30 +87,28 @@ def test_of_an_import_that_fails_nothing_stays(tmp_path: Path, monkeypatch: pyte
     package.mkdir()
     (package / "__init__.py").write_text("import halfway.part, halfway.missing\nplace = halfway.part.__name__\n")
     (package / "part.py").touch()
-    with pytest.raises(ImportError), whole_or_nothing():
+    with pytest.raises(ImportError), whole_or_nothing("halfway"):
         importlib.import_module("halfway")
     assert not [name for name in sys.modules if name.startswith("halfway")]
     (package / "missing.py").touch()
     importlib.invalidate_caches()
-    with whole_or_nothing():
+    with whole_or_nothing("halfway"):
         assert importlib.import_module("halfway").place == "halfway.part"
 
 
-def test_a_compiled_module_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Regression: begun twice in one process, a compiled module may end it."""
-    compiled = ModuleType("compiled")
-    compiled.__spec__ = ModuleSpec("compiled", ExtensionFileLoader("compiled", "compiled.so"))
+def test_what_others_import_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: what another thread was importing at the same time was taken away from it."""
 
-    @whole_or_nothing()
+    @whole_or_nothing("ours")
     def ends_in_the_middle() -> None:
-        monkeypatch.setitem(sys.modules, "compiled", compiled)
-        monkeypatch.setitem(sys.modules, "plain", ModuleType("plain"))
+        for name in ("ours", "ours.part", "another"):
+            monkeypatch.setitem(sys.modules, name, ModuleType(name))
         raise ImportError
 
     with pytest.raises(ImportError):
         ends_in_the_middle()
-    assert "compiled" in sys.modules
-    assert "plain" not in sys.modules
+    assert "another" in sys.modules
+    assert not {"ours", "ours.part"} & set(sys.modules)
 
 
 async def test_connections_that_cannot_be_accepted_are_one_line(caplog: pytest.LogCaptureFixture) -> None:

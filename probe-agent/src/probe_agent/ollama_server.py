@@ -187,7 +187,7 @@ class OllamaServer:
 
     def _import_client(self) -> "ollama.AsyncClient":
         try:
-            with whole_or_nothing():
+            with whole_or_nothing("ollama", "pydantic"):
                 client: ollama.AsyncClient = importlib.import_module("ollama").AsyncClient(self.url, **self._options())
         except Exception as error:  # whatever the middle of an import raises
             raise ServerUnreachable(f"the ollama client does not load: {error}", action=NO_ROOM) from error
