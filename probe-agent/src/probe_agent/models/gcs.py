@@ -239,7 +239,7 @@ def _patience() -> dict[str, Any]:
 def _translated(url: str, folder: Path) -> Iterator[None]:
     """Turn what the library, the network and the volume raise into a `SourceError` that says what to do."""
     try:
-        with whole_or_nothing("google", "requests", "urllib3"):
+        with whole_or_nothing("requests", "urllib3"):  # google brings compiled modules, begun once in a process
             from google.api_core import exceptions  # noqa: PLC0415 — as above
             from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
             from google.cloud import storage  # noqa: F401, PLC0415
