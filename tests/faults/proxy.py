@@ -124,7 +124,12 @@ class Wire:
             await self._listen()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port, backlog=512)
+        async with asyncio.timeout(CALL_SECONDS / 2):
+            while self._server is None:
+                # While it was closed, somebody's connection may have been given the port as its own end.
+                with contextlib.suppress(OSError):
+                    self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port, backlog=512)
+                await asyncio.sleep(0.01)
 
     async def _refuse(self) -> None:
         server, self._server = self._server, None
