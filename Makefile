@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK   := --generate-hashes --no-emit-index-url --universal --python-version 3.11 --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-live test-images lint fmt bench lock clean
+.PHONY: help run demo test test-live test-images lint fmt bench faults soak lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 12
@@ -42,6 +42,12 @@ fmt: $(VENV)/test.stamp ## format the code in place
 
 bench: $(VENV)/run.stamp ## what we claim, measured on this machine
 	$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(VENV)/test.stamp ## run the fault matrix, keep its result, write the tables in docs/faults.md
+	$(BIN)/python -m tests.faults $(ARGS)
+
+soak: $(VENV)/test.stamp ## an hour of random faults under steady clients (ARGS='--seconds 60' is a try)
+	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 lock: ## re-resolve the hash-locked requirements (needs uv)
 	uv pip compile --quiet --upgrade $(LOCK) probe-agent/requirements.in -o probe-agent/requirements.txt

@@ -5,6 +5,7 @@ import errno
 import gc
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,8 +105,12 @@ async def test_what_is_there_is_checked_and_not_fetched_again(bucket: BucketServ
     assert again.progress.snapshot().resumed_bytes == manifest.size_bytes
 
 
-async def test_an_interrupted_download_goes_on(bucket: BucketServer, store: Path) -> None:
+async def test_an_interrupted_download_goes_on(
+    bucket: BucketServer, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Cancelled in the middle it leaves nothing visible; begun anew it fetches only the parts that are missing."""
+    part = PART // 5  # more of them than workers: those under way when it is cancelled may still come
+    monkeypatch.setattr(gcs, "PART_BYTES", part)
     manifest = write_store(bucket.folder / "p")
     name = f"p/{manifest.weights.path if manifest.weights else ''}"
     reached, let_go = threading.Event(), threading.Event()
@@ -136,7 +141,7 @@ async def test_an_interrupted_download_goes_on(bucket: BucketServer, store: Path
 
     await again.fetch(("m",))
 
-    assert bucket.asked.count(name) < -(-len(WEIGHTS) // PART)
+    assert 0 < bucket.asked.count(name) < -(-len(WEIGHTS) // part)
     assert again.progress.snapshot().resumed_bytes > 0
     assert weights_of(store, manifest).read_bytes() == WEIGHTS
 
@@ -166,6 +171,17 @@ async def test_a_flipped_bit_is_fetched_once_more_and_then_named(
     assert manifest.path not in visible(store)
 
 
+async def test_a_wrong_blob_on_the_volume_is_fetched_anew(bucket: BucketServer, store: Path) -> None:
+    """What lies in a blob's place, and is not it, is replaced by what the bucket has."""
+    manifest = write_store(bucket.folder / "p")
+    await source(store).fetch(("m",))
+    damage(weights_of(store, manifest), "flipped")
+
+    await source(store).fetch(("m",))
+
+    assert weights_of(store, manifest).read_bytes() == WEIGHTS
+
+
 @pytest.mark.parametrize("how", ["flipped", "truncated", "halved", "missing"])
 async def test_a_damaged_bucket_never_becomes_ready(bucket: BucketServer, store: Path, how: str) -> None:
     """One flipped bit, a truncated or a missing object: never READY, and the blob is named in the reason."""
@@ -179,6 +195,40 @@ async def test_a_damaged_bucket_never_becomes_ready(bucket: BucketServer, store:
             await agent.until("FETCHING" if how == "missing" else "FAILED", path.name)
             assert not agent.supervisor.readiness.latched
     assert server.asked("/api/generate") == []
+
+
+async def test_a_page_in_place_of_a_part_proves_nothing(bucket: BucketServer, store: Path) -> None:
+    """Regression: what a proxy in between answered with 200 was taken for a damaged blob, which no retry mends."""
+    manifest = write_store(bucket.folder / "p")
+    bucket.halt = lambda name: setattr(bucket, "status", 200 if "blobs" in name else 0)
+    with pytest.raises(SourceError, match="status 200 with 7 bytes is no answer of Cloud Storage's") as refused:
+        await source(store).fetch(("m",))
+    assert not isinstance(refused.value, BlobDamaged)
+    bucket.halt, bucket.status = (lambda _: None), 0
+
+    await source(store).fetch(("m",))
+
+    assert weights_of(store, manifest).read_bytes() == WEIGHTS
+
+
+async def test_an_answer_beyond_memory_is_not_read(
+    bucket: BucketServer, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: an answer of any length was kept whole."""
+    monkeypatch.setattr(gcs, "ANSWER_BYTES", 100)
+    with pytest.raises(SourceError, match="is no answer of Cloud Storage's"):
+        await source(store).fetch(("m",))
+
+
+async def test_a_library_that_does_not_load_is_loaded_later(
+    bucket: BucketServer, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: without a free file descriptor at its import, the agent broke for good."""
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "google.auth.exceptions", None)
+        with pytest.raises(SourceError, match="the library that downloads does not load"):
+            await source(store).fetch(("m",))
+    await source(store).fetch(("m",))
 
 
 async def test_a_model_from_a_bucket_becomes_ready(bucket: BucketServer, store: Path) -> None:

@@ -26,13 +26,14 @@ ARROWS = {
     "warmup": set(),
     "waterfall": set(),
     "cloud_logging": set(),
+    "late_import": set(),
     "logs": {"cloud_logging"},
     "readiness": {"errors"},
     "proof": {"readiness"},
     "parse": {"proof", "warmup"},
     "settings": {"errors", "parse", "proof", "warmup"},
     "record": {"proof", "readiness", "waterfall"},
-    "ollama_server": {"errors", "proof", "warmup"},
+    "ollama_server": {"errors", "late_import", "proof", "warmup"},
     "loads": {"ollama_server", "proof"},
     "models.__init__": set(),
     "models.layout": {"errors"},
@@ -51,7 +52,7 @@ ARROWS = {
         "models.stoppable",
     },
     "models.parts": {"models.blobs"},
-    "models.gcs_errors": {"errors"},
+    "models.gcs_errors": {"errors", "late_import"},
     "models.gcs": {
         "errors",
         "models.blobs",
@@ -119,7 +120,7 @@ OUTSIDERS = {
     "uvicorn": {"server"},
     "prometheus_client": {"metrics"},
     "google": {"cloud_logging", "models.gcs", "models.gcs_errors"},
-    "requests": {"models.gcs_errors"},
+    "requests": {"models.gcs", "models.gcs_errors"},
 }
 PURE = {
     "errors",

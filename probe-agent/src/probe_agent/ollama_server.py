@@ -13,7 +13,7 @@ import importlib
 import json
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from probe_agent.errors import BadAnswer, OllamaError, RequestRefused, ServerTimeout, ServerUnreachable
+from probe_agent.late_import import whole_or_nothing
 from probe_agent.proof import ModelPin, ResidentModel, ShownModel, StoredModel
 from probe_agent.warmup import ChatPrompt
 
@@ -35,6 +36,9 @@ MESSAGE_CHARACTERS = 300
 PROOF_PROMPT = "Hi"
 # A request is on its way this long, in seconds, after it was begun.
 SENT_SECONDS = 0.05
+NO_ROOM = "Look for what uses up the memory and the open files of the agent's container."
+# An answer is kept whole, and none that Ollama gives comes near this: the longest known, /api/show's, has 18 KB.
+ANSWER_BYTES = 16 << 20
 
 
 class OllamaServer:
@@ -46,17 +50,17 @@ class OllamaServer:
         parts = urlsplit(url)
         self._address = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
         # Time-outs are per call, below; proxies of the environment must never see loopback traffic.
-        verify: ssl.SSLContext | bool = ssl.create_default_context() if parts.scheme == "https" else False
-        self._options: dict[str, Any] = {"timeout": None, "trust_env": False, "verify": verify}
-        self._http = httpx.AsyncClient(base_url=url, **self._options)
+        self._verify: ssl.SSLContext | bool = ssl.create_default_context() if parts.scheme == "https" else False
+        self._http = httpx.AsyncClient(base_url=url, **self._options())
         self._importing: asyncio.Future[ollama.AsyncClient] | None = None
 
     async def close(self) -> None:
         """Close every connection."""
         await self._http.aclose()
         if self._importing is not None:
-            client = await self._importing
-            await client.close()  # type: ignore[no-untyped-call]
+            await asyncio.wait({self._importing})
+            if self._importing.exception() is None:
+                await self._importing.result().close()  # type: ignore[no-untyped-call]
 
     async def connect(self, timeout: float) -> None:
         """Open and close a TCP connection, to see whether anybody listens."""
@@ -173,14 +177,52 @@ class OllamaServer:
                     raise RequestRefused(error.status_code, _shortened(error.error), request=request) from error
 
     def _client(self) -> "asyncio.Future[ollama.AsyncClient]":
-        """Return the client as soon as it is imported; in a thread, so that probes are answered meanwhile."""
-        if self._importing is None:
+        """Return the client as soon as it is imported; in a thread, so that probes are answered meanwhile.
+
+        An import that failed, as it does where no more files can be opened, is tried again by the next who asks.
+        """
+        if self._importing is None or (self._importing.done() and self._importing.exception()):
             self._importing = asyncio.ensure_future(asyncio.to_thread(self._import_client))
         return self._importing
 
     def _import_client(self) -> "ollama.AsyncClient":
-        client: ollama.AsyncClient = importlib.import_module("ollama").AsyncClient(self.url, **self._options)
+        try:
+            with whole_or_nothing("ollama", "pydantic"):
+                client: ollama.AsyncClient = importlib.import_module("ollama").AsyncClient(self.url, **self._options())
+        except Exception as error:  # whatever the middle of an import raises
+            raise ServerUnreachable(f"the ollama client does not load: {error}", action=NO_ROOM) from error
         return client
+
+    def _options(self) -> dict[str, Any]:
+        return {"timeout": None, "trust_env": False, "transport": _Bounded(verify=self._verify, trust_env=False)}
+
+
+class _Bounded(httpx.AsyncHTTPTransport):
+    """Breaks off an answer that is longer than `ANSWER_BYTES`; a pull tells its progress for as long as it takes."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if request.url.path != "/api/pull":
+            assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 — of an async transport
+            response.stream = _BoundedStream(response.stream, request.url.path)
+        return response
+
+
+class _BoundedStream(httpx.AsyncByteStream):
+    def __init__(self, stream: httpx.AsyncByteStream, path: str) -> None:
+        self._stream = stream
+        self._path = path
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = ANSWER_BYTES
+        async for piece in self._stream:
+            left -= len(piece)
+            if left < 0:
+                raise BadAnswer(f"{self._path} answered more than {ANSWER_BYTES >> 20} MiB")
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 @contextmanager

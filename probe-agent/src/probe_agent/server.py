@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Mapping
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -19,6 +20,11 @@ log = logging.getLogger(__name__)
 
 # The platform kills ten seconds after SIGTERM; held probes are let go at once, so a second is plenty.
 SHUTDOWN_SECONDS = 1
+# Probes that may wait to be accepted: far more than ask one instance. When no connection can be accepted, asyncio
+# tries each place of the queue in vain, and complains each time.
+BACKLOG = 128
+# An agent that lacks file descriptors says so this often.
+COMPLAINT_SECONDS = 10.0
 
 
 class Server(uvicorn.Server):
@@ -77,7 +83,24 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+class Complaints:
+    """The event loop's exception handler: one line where asyncio would write thousands of equal tracebacks."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Tell of connections that could not be accepted, now and then; hand on all else."""
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and "accept" in context["message"]):
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._next:
+            self._next = loop.time() + COMPLAINT_SECONDS
+            log.error("no probe can be answered: %s. Look for what uses up the limits of the container.", error)
+
+
 async def _serve(settings: Settings, listener: socket.socket, started: float) -> int:
+    asyncio.get_running_loop().set_exception_handler(Complaints())
     ollama = OllamaServer(settings.ollama_url, keep_alive=settings.keep_alive)
     supervisor = Supervisor(settings, ollama, source=choose(settings, ollama), started=started)
     config = uvicorn.Config(
@@ -88,6 +111,7 @@ async def _serve(settings: Settings, listener: socket.socket, started: float) ->
         lifespan="on",
         server_header=False,
         date_header=False,  # uvicorn keeps it in its ticks
+        backlog=BACKLOG,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     try:

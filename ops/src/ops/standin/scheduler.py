@@ -52,7 +52,10 @@ class Loaded:
             return False
         async with self.lock:
             try:
-                await asyncio.wait_for(self.runner.ping(), ping_timeout)
+                # Not wait_for: of Python 3.11 it swallows a cancellation that comes with the answer, and the lease of a
+                # client that has left would never be released.
+                async with asyncio.timeout(ping_timeout):
+                    await self.runner.ping()
             except (RunnerLost, TimeoutError):
                 return False
         return not self.gone

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,14 @@ from probe_agent.models.stoppable import Stop, in_thread
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket, Client
+    from requests import Response
 
 # Eight streams fill the network of an instance. A part is one answer, held in memory and written at once (the
 # library's other way hands over 8 KiB at a time, which costs a core at 250 MB/s): 8 x 8 MiB at most are held.
 WORKERS = 8
 PART_BYTES = 8 << 20
+# No answer is longer than a part, which is asked for as a range: more is none of Cloud Storage.
+ANSWER_BYTES = 2 * PART_BYTES
 # To connect: the service is near. To read: between two pieces of an answer, not for the whole of it.
 TIMEOUT_SECONDS = (5.0, 30.0)
 # The library tries again what is worth it (429, 5xx, broken connections); past this the agent says what is wrong.
@@ -87,7 +91,9 @@ class GcsSource:
     def _client(self) -> "Client":
         from google.cloud import storage  # noqa: PLC0415 — slow to import, and only who downloads needs it
 
-        return storage.Client(project="unused")
+        client = storage.Client(project="unused")
+        client._http.hooks["response"].append(_refuse_strange)  # noqa: SLF001 — the library has no other door to it
+        return client
 
     def _manifest(self, bucket: "Bucket", model: str) -> StoreManifest:
         try:
@@ -207,6 +213,21 @@ class GcsSource:
         path = self._folder / ASIDE / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _refuse_strange(answer: "Response", **_options: Any) -> None:
+    """Break off, before its body is read, what is no answer of Cloud Storage's and proves nothing of a blob.
+
+    That is one that could not be kept in memory, or a page that something in between sends in place of a range.
+    """
+    from requests import RequestException  # noqa: PLC0415 — as above
+
+    length = int(answer.headers.get("Content-Length") or 0)
+    first, _, last = str(answer.request.headers.get("Range", "")).removeprefix("bytes=").partition("-")
+    no_range = answer.status_code == HTTPStatus.OK and last and length != int(last) - int(first) + 1
+    if length > ANSWER_BYTES or no_range:
+        answer.close()
+        raise RequestException(f"status {answer.status_code} with {length:,} bytes is no answer of Cloud Storage's")
 
 
 class _Answer:

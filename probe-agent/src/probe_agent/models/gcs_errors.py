@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from probe_agent.errors import SourceError
+from probe_agent.late_import import whole_or_nothing
 
 MORE_ROOM = "Raise the volume's sizeLimit."
 THE_WAY = "Check the way to Cloud Storage: Direct VPC with all-traffic, Private Google Access."
@@ -16,10 +17,15 @@ THE_WAY = "Check the way to Cloud Storage: Direct VPC with all-traffic, Private 
 @contextmanager
 def translated(url: str, folder: Path) -> Iterator[None]:
     """Turn what the library, the network and the volume raise into a `SourceError` that says what to do."""
-    from google.api_core import exceptions  # noqa: PLC0415 — slow to import, and only who downloads needs it
-    from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
-    from requests import RequestException  # noqa: PLC0415
-
+    try:
+        with whole_or_nothing("requests", "urllib3"):  # google brings compiled modules, begun once in a process
+            from google.api_core import exceptions  # noqa: PLC0415 — slow to import, and only who downloads needs it
+            from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
+            from google.cloud import storage  # noqa: F401, PLC0415
+            from requests import RequestException  # noqa: PLC0415
+    except Exception as error:  # whatever the middle of an import raises
+        action = "Look for what uses up the memory and the open files of the container."
+        raise SourceError(f"the library that downloads does not load: {error}", action=action) from error
     try:
         yield
     except exceptions.NotFound as error:

@@ -1,0 +1,126 @@
+"""The tables of `faults.md`, made from the newest runs of the fault matrix so that they cannot lie.
+
+python -m docs.fault_table           write them into the page
+python -m docs.fault_table --check   exit 1 when the page is out of date
+"""  # noqa: INP001 — a script beside the pages it writes, not a package
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).with_name("faults.md")
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+BEGIN = "<!-- tables: made by docs/fault_table.py -->"
+END = "<!-- end of tables -->"
+RUNS = ("faults_standin", "faults_ollama")
+SOAKS = ("soak_standin", "soak_ollama")
+OK, NONE = "200", "-"
+
+
+def newest(name: str) -> Path:
+    """Return the file of the last run of that name; `ValueError` when there is none."""
+    files = sorted(RESULTS.glob(f"*-{name}.json"))
+    if not files:
+        raise ValueError(f"no result {name} under {RESULTS}: run python -m tests.faults")
+    return files[-1]
+
+
+def tables() -> str:
+    """Return a table for each server, one row a fault and one column a state; then one for the soaks that are kept."""
+    soaks = [read(name) for name in SOAKS if any(RESULTS.glob(f"*-{name}.json"))]
+    return "\n\n".join([*(_table(read(name)) for name in RUNS), *([_soak_table(soaks)] if soaks else [])])
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return the newest run of a name."""
+    found: dict[str, Any] = json.loads(newest(name).read_text(encoding="utf-8"))
+    return found
+
+
+def _soak_table(soaks: list[dict[str, Any]]) -> str:
+    headings = ["soak", "faults", "client", "sent", "failed", "held back", "in vain", "availability", "alone"]
+    lines = ["[The soak](#the-soak), the last one on each server:", "", _row(headings), _row(["---"] * len(headings))]
+    for soak in soaks:
+        about = soak["measured"]
+        when = f"{soak['server']}, {soak['date'][:10]}, {about['seconds']:.0f} s, seed {about['seed']}"
+        for who, counts in about["clients"].items():
+            numbers = [str(counts[name]) for name in ("sent", "failed", "held_back")]
+            in_vain = str(about["held_back_in_vain"] if counts["held_back"] else 0)
+            shares = [f"{counts[name]:.1%}" for name in ("availability", "availability_alone")]
+            lines.append(_row([when, str(about["faults"]), who, *numbers, in_vain, *shares]))
+    return "\n".join(lines)
+
+
+def _table(run: dict[str, Any]) -> str:
+    cells = {(cell["fault"], cell["state"]): cell for cell in run["measured"]["cells"]}
+    faults, states = ([*dict.fromkeys(key[place] for key in cells)] for place in (0, 1))
+    reasons = [*dict.fromkeys(cell["no_sense"] for cell in cells.values() if "no_sense" in cell)]
+    machine = run["machine"]
+    lines = [
+        f"Against {run['server']}, {run['date'][:10]}, {machine['cores']} cores ({machine['cpu']}).",
+        "",
+        _row(["fault", *states]),
+        _row(["---"] * (1 + len(states))),
+    ]
+    lines += [_row([f"**{fault}**", *(_cell(cells[fault, state], reasons) for state in states)]) for fault in faults]
+    lines += ["", *(f"<sup>{number}</sup> makes no sense: {reason}.  " for number, reason in enumerate(reasons, 1))]
+    return "\n".join(lines).rstrip()
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(cell: dict[str, Any], reasons: list[str]) -> str:
+    if "no_sense" in cell:
+        return f"–<sup>{reasons.index(cell['no_sense']) + 1}</sup>"
+    said = "; ".join(_said(cell["said"])) or "it had ended"
+    wrong = "".join(f" **{complaint}**" for complaint in cell["complaints"])
+    return f"{said} → {cell['ended']} {cell['ended_after_seconds']:.1f} s{wrong}"
+
+
+def _said(said: list[str]) -> Iterator[str]:
+    """Yield each change of what readyz said, with livez where that is not 200, and its time unless it was the first."""
+    before = ""
+    for number, line in enumerate(said):
+        at, state, ready, live, _ = line.split()
+        words = "no /readyz" if ready == NONE else f"{ready} {state}"
+        if live != OK:
+            words = "neither /readyz nor /livez" if live == ready == NONE else f"{words}, /livez {live}"
+        if words != before:
+            yield words if number == 0 else f"{words} {float(at):.1f} s"
+        before = words
+
+
+def page_with_tables(page: str) -> str:
+    """Return `page` with the tables between its two marks; `ValueError` when a mark is missing."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE.name} must hold the lines {BEGIN!r} and {END!r}; put them back")
+    return f"{before}{BEGIN}\n{tables()}\n{END}{after}"
+
+
+def write() -> None:
+    """Bring the page up to date."""
+    PAGE.write_text(page_with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def main() -> int:
+    """Write the page, or with --check only compare; return the exit status."""
+    parser = argparse.ArgumentParser(description="Write the fault tables into docs/faults.md.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is out of date")
+    page = PAGE.read_text(encoding="utf-8")
+    if not parser.parse_args().check:
+        write()
+    elif page_with_tables(page) != page:
+        sys.stderr.write(f"{PAGE} is out of date: run python -m docs.fault_table\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""The agent under faults: a real process with the shim inside, and a witness of all that its probes say."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import resource
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.faults.cells import Sample
+from tests.integration.agent import AgentProcess
+from tests.servers import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHIM = Path(__file__).with_name("shim")
+CHECKS = ("/readyz", "/livez", "/startupz")
+ANSWER_SECONDS = 1.0
+"""For one probe: what Cloud Run gives one where nothing is set (timeoutSeconds)."""
+PAUSE_SECONDS = 0.08
+"""Between two rounds of probes: often enough to see every state, seldom enough for many cells at once."""
+
+
+def ask(
+    port: int, path: str, timeout: float, body: dict[str, Any] | None = None
+) -> tuple[int, dict[str, Any]] | tuple[None, dict[str, Any]]:
+    """Send one request over a connection of its own; (None, {}) when no whole answer comes in time."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=timeout)
+    try:
+        sent = None if body is None else json.dumps(body)
+        connection.request("GET" if body is None else "POST", path, sent, {"Connection": "close"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read() or b"{}")
+    except (OSError, http.client.HTTPException, ValueError):
+        return None, {}
+    finally:
+        connection.close()
+
+
+class WatchedAgent(AgentProcess):
+    """An agent whose clock, names, files and event loop can be broken. `environ` as for `AgentProcess`."""
+
+    def __init__(self, ollama_url: str, home: Path, bucket_url: str = "", **environ: str) -> None:
+        super().__init__(ollama_url, **environ)
+        self._told = home / f"shim-{self.port}.json"
+        self._told.write_text("{}")
+        # Not measured: a coverage tool in the process would write its file under the very faults that are tried.
+        own = {name: value for name, value in self._environ.items() if not name.startswith("COVERAGE")}
+        shim = {"PYTHONPATH": str(SHIM), "FAULTS_SHIM": str(self._told), "STORAGE_EMULATOR_HOST": bucket_url}
+        self._environ = own | shim
+
+    def answers(self) -> bool:
+        """Whether the agent's port answers."""
+        return ask(self.port, "/livez", ANSWER_SECONDS)[0] is not None
+
+    def state(self) -> str | None:
+        """Return the present state, None when nothing is answered."""
+        state: str | None = ask(self.port, "/readyz", ANSWER_SECONDS)[1].get("state")
+        return state
+
+    def shim(self, **orders: Any) -> None:
+        """Tell the code inside: clock, dns, stall (see there)."""
+        self._told.write_text(json.dumps(orders), encoding="utf-8")
+        self.process.send_signal(signal.SIGUSR1)
+
+    @contextlib.contextmanager
+    def limited(self, what: int, soft: int) -> Iterator[None]:
+        """Lower a resource limit of the running process, and raise it again."""
+        before = resource.prlimit(self.process.pid, what)
+        resource.prlimit(self.process.pid, what, (soft, before[1]))
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(self.process.pid, what, before)
+
+    def most_memory(self) -> int:
+        """Return the most bytes that the process ever had in memory."""
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) << 10
+        return 0
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait(timeout=10)
+        self._output.close()
+        self._told.unlink(missing_ok=True)
+
+
+class Witness:
+    """Asks the three checks again and again, as long as the block; `samples` has all answers since `begin`."""
+
+    def __init__(self, port: int) -> None:
+        self._asked: list[Sample] = []
+        self._began = time.monotonic()
+        self._port = port
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(5 * ANSWER_SECONDS)
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._began = time.monotonic()
+
+    @property
+    def now(self) -> float:
+        """Seconds since `begin`."""
+        return time.monotonic() - self._began
+
+    @property
+    def samples(self) -> list[Sample]:
+        """What was said since `begin`, in seconds from there."""
+        return [sample._replace(at=sample.at - self._began) for sample in self._asked if sample.at >= self._began]
+
+    def _run(self) -> None:
+        with ThreadPoolExecutor(len(CHECKS)) as pool:
+            while not self._end.is_set():
+                at = time.monotonic()
+                ready, live, startup = pool.map(lambda path: ask(self._port, path, ANSWER_SECONDS), CHECKS)
+                self._asked.append(Sample(at, ready[1].get("state"), ready[0], live[0], startup[0]))
+                self._end.wait(PAUSE_SECONDS)

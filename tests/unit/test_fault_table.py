@@ -1,0 +1,28 @@
+"""The fault tables in the documentation."""
+
+import pytest
+from docs import fault_table
+from tests.faults.cells import CELLS, REAL_CELLS
+
+EXPECTED = {"faults_standin": CELLS, "faults_ollama": REAL_CELLS}
+
+
+def test_the_page_holds_the_newest_runs() -> None:
+    """The page's tables are what the script makes of the results that are kept."""
+    page = fault_table.PAGE.read_text(encoding="utf-8")
+    assert fault_table.page_with_tables(page) == page, "run python -m docs.fault_table"
+
+
+@pytest.mark.parametrize("name", fault_table.RUNS)
+def test_the_runs_have_every_state_and_fault_of_the_code(name: str) -> None:
+    """A run that is kept has just the cells that the code knows, and for those that cannot be their reason."""
+    kept = {
+        (cell["state"], cell["fault"]): cell.get("no_sense", "") for cell in fault_table.read(name)["measured"]["cells"]
+    }
+    assert kept == {(cell.state, cell.fault): cell.no_sense for cell in EXPECTED[name]}, "run python -m tests.faults"
+
+
+@pytest.mark.parametrize("name", fault_table.RUNS)
+def test_the_runs_that_are_kept_are_clean(name: str) -> None:
+    """No cell that is shown had to be complained of."""
+    assert fault_table.read(name)["targets"][0]["met"]
