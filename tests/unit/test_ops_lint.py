@@ -446,6 +446,7 @@ def test_build_is_linted_as_it_is_submitted(capsys: pytest.CaptureFixture[str]) 
     assert "_NUM_CTX is 4096, OLLAMA_CONTEXT_LENGTH in " in capsys.readouterr().out
     elsewhere = "_SERVICE_FILE=deploy/service.gcs.yaml"
     assert command.run(arguments(*files, "--substitution", "_NUM_CTX=4096", "--substitution", elsewhere)) == 0
+    assert "deploys none of the services given: it was not held against them" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         arguments("--substitution", "NUM_CTX=1")
     assert "expected _NAME=VALUE, found 'NUM_CTX=1'" in capsys.readouterr().err

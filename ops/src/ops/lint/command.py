@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Lint the files. Returns 0: no errors; 1: errors, or with --strict warnings; 2: a file is not linted."""
-    from ops.lint.engine import FOREIGN, lint_files  # noqa: PLC0415 — the schemas' library: no other command needs it
+    from ops.lint.engine import FOREIGN, lint_files, not_compared  # noqa: PLC0415 — the schemas' library: no other command needs it
 
     options = Options(arguments.deploy, arguments.gpu_quota, dict(arguments.substitution))
     read = _read(arguments.files)
@@ -69,6 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
     elif linted or found:
         sys.stdout.write(as_text(found, linted) + "\n")
+    for build in not_compared(read, options):
+        way = "name its service by --substitution _SERVICE_FILE=FILE"
+        sys.stderr.write(f"ops lint: {build} deploys none of the services given: it was not held against them; {way}\n")
     if foreign or len(read) < len(set(arguments.files)):
         return UNREADABLE
     return FOUND if any(arguments.strict or each.severity is Severity.ERROR for each in found) else CLEAN

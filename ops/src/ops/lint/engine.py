@@ -50,6 +50,16 @@ def _between(build_file: str, files: Mapping[str, str], options: Options) -> Ite
                 yield from (_finding("build-agreement", problem, each, build_file) for problem in found)
 
 
+def not_compared(files: Mapping[str, str], options: Options) -> Iterator[str]:
+    """Yield the builds that were given beside services of which they deploy none: nothing was held against them."""
+    services = [file for file, text in files.items() if _readable(text, is_service)]
+    for file, text in files.items() if services else ():
+        for each in _readable(text, is_build):
+            given = mirror.substitutions_of(each.value, options)
+            if not mirror.deployed(file, each.value, given, files):
+                yield file
+
+
 def _readable(text: str, is_right: Callable[[Any], bool]) -> list[document.Document]:
     try:
         return [each for each in document.read(text) if is_right(each.value)]
