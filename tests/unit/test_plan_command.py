@@ -268,11 +268,63 @@ def test_a_service_gets_the_settings_and_keeps_its_comments(tmp_path: Path) -> N
     assert status == 0
     before, after = SERVICE.read_text().splitlines(), path.read_text().splitlines()
     differing = [new for old, new in zip(before, after, strict=True) if old != new]
-    assert len(differing) == said.count(" -> ") == 10
+    assert len(differing) == said.count(" -> ") == 9
     assert "containerConcurrency: 4" in "\n".join(differing)
     assert "              value: gemma3:4b-it-qat@4096" in differing
     assert lint(path.read_text(), "service.yaml") == []
     assert "ops lint" in said
+
+
+def test_one_option_changes_one_setting(tmp_path: Path) -> None:
+    """What no option names stays as the file has it, and is planned with; the table says where each value is from."""
+    path = tmp_path / "service.yaml"
+    text = SERVICE.read_text(encoding="utf-8").replace("maxScale: '3'", 'maxScale: "20"   # ours')
+    text = text.replace("minScale: '0'", "minScale: '1'").replace("disabled: 'true'", "disabled: 'false'")
+    text = text.replace("NUM_PARALLEL\n              value: '4'", "NUM_PARALLEL\n              value: '2'")
+    text = text.replace("containerConcurrency: 8", "containerConcurrency: 4")
+    text = text.replace("accelerator: nvidia-l4", "accelerator: nvidia-rtx-pro-6000").replace(
+        "value: '16'", "value: '8'"
+    )
+    path.write_bytes(text.replace("\n", "\r\n").encode())
+    _, said, _ = written(tmp_path, "--context", "2048", "--gpu-price", "0.001")
+    changed = text.replace("CONTEXT_LENGTH\n              value: '8192'", "CONTEXT_LENGTH\n              value: '2048'")
+    changed = changed.replace("value: gemma3:4b-it-qat@8192", "value: gemma3:4b-it-qat@2048")
+    assert path.read_bytes().decode() == changed.replace("\n", "\r\n")
+    assert [line.split()[3] for line in said.splitlines() if "maxScale" in line] == ["20"]
+    document = planned("--context", "2048", "--gpu-price", "0.001", "--write", str(path))
+    sources = {each["name"]: each["source"] for each in document["settings"]}
+    assert sources["OLLAMA_CONTEXT_LENGTH"] == "option"
+    assert sources["OLLAMA_KV_CACHE_TYPE"] == sources["nodeSelector"] == "file"
+    assert sources["containerConcurrency"] == "plan"
+    assert document["memory"]["slots"] == 2
+    assert {each["name"]: each["source"] for each in planned()["settings"]}["OLLAMA_NUM_PARALLEL"] == "default"
+
+
+def test_a_file_without_a_gpu_stays_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its plan is for the CPU; a GPU is only planned for where the file has the limit for it."""
+    path = tmp_path / "service.yaml"
+    text = SERVICE.read_text(encoding="utf-8").replace("              nvidia.com/gpu: '1'\n", "")
+    selector = "      nodeSelector:\n        run.googleapis.com/accelerator: nvidia-l4"
+    path.write_text(text)
+    assert written(tmp_path)[0] == 2
+    assert "nvidia.com/gpu: '1'" in capsys.readouterr().err
+    path.write_text("\n".join(line for line in text.replace(selector, "").splitlines() if "# 24 GB" not in line))
+    before = path.read_text()
+    assert "on cpu" in written(tmp_path)[1]
+    assert path.read_text() == before
+    assert written(tmp_path, "--gpu", "nvidia-l4")[0] == 2
+
+
+def test_a_file_s_value_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be planned with is refused by its name; the option is the way round it."""
+    path = tmp_path / "service.yaml"
+    path.write_text(SERVICE.read_text(encoding="utf-8").replace("value: q8_0", "value: q9"))
+    assert written(tmp_path)[0] == 2
+    said = capsys.readouterr().err
+    assert "OLLAMA_KV_CACHE_TYPE" in said
+    assert "'q9'" in said
+    assert written(tmp_path, "--kv-cache-type", "q8_0")[0] == 0
+    assert "value: q8_0" in path.read_text()
 
 
 def test_written_twice_is_written_once(tmp_path: Path) -> None:
@@ -288,9 +340,9 @@ def test_the_service_tells_of_its_instance(tmp_path: Path) -> None:
     path = attention_ggufs.write(tmp_path, "sliding_window")
     copy = tmp_path / "service.yaml"
     copy.write_text(SERVICE.read_text(encoding="utf-8"), encoding="utf-8")
-    alone = json.loads(plan(str(path), "--format", "json")[1])
+    alone = json.loads(plan(str(path), "--format", "json", "--kv-cache-type", "q8_0")[1])
     within = json.loads(plan(str(path), "--format", "json", "--write", str(copy))[1])
-    full = json.loads(plan(str(path), "--format", "json", "--swa-full")[1])
+    full = json.loads(plan(str(path), "--format", "json", "--swa-full", "--kv-cache-type", "q8_0")[1])
     assert within["memory"]["kv_cache"] == full["memory"]["kv_cache"] > alone["memory"]["kv_cache"]
     assert within["cost"]["usd_per_hour"] == pytest.approx(3600 * 0.0003617, rel=1e-3)
 
@@ -312,7 +364,7 @@ def test_a_variable_from_elsewhere_is_left_and_a_missing_one_added(tmp_path: Pat
     assert queue in text
     elsewhere = "OLLAMA_CONTEXT_LENGTH\n              valueFrom: {secretKeyRef: {name: s, key: '1'}}"
     path.write_text(text.replace(queue, "").replace(context, elsewhere), encoding="utf-8")
-    _, said, _ = written(tmp_path)
+    _, said, _ = written(tmp_path, "--context", "4096")
     assert "comes from elsewhere" in said
     (ollama, _) = yaml.safe_load(path.read_text())["spec"]["template"]["spec"]["containers"]
     values = {each["name"]: each.get("value") for each in ollama["env"]}

@@ -176,7 +176,7 @@ def _cost(plan: Plan) -> Iterator[RenderableType]:
 
 
 def _settings(plan: Plan) -> Table:
-    table = grid("\nSettings", "where", "name", "value", "why")
+    table = grid("\nSettings", "where", "name", "value", "from", "why")
     for each in settings(plan):
-        table.add_row(each.place, each.name, str(each.value), each.reason)
+        table.add_row(each.place, each.name, str(each.value), each.source, each.reason)
     return table

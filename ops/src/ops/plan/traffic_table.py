@@ -98,6 +98,6 @@ def grid(title: str, *headings: str) -> Table:
     """Return an empty table: words to the left, numbers to the right."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for index, heading in enumerate(headings):
-        is_number = index > 0 and heading not in ("quality", "why", "name", "value") and bool(heading)
+        is_number = index > 0 and heading not in ("quality", "why", "name", "value", "from") and bool(heading)
         table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
     return table
