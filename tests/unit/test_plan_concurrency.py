@@ -61,6 +61,18 @@ def test_a_kept_instance_has_no_cold_start_and_is_always_billed() -> None:
     assert (found.cold_share, found.cold_starts_per_hour, found.up_share) == (0.0, 0.0, 1.0)
 
 
+def test_a_model_s_requests_wait_for_its_own_slots() -> None:
+    """Two models share no slots: each is a queue with half the traffic, and waits are longer than in one."""
+    found = scaling(Traffic(rate=1.0, seconds=1.0), 1, 100, models=2, start_seconds=60.0).queue
+    alone = queue(Traffic(rate=0.5, seconds=1.0), 1)
+    assert (
+        found.mean_wait_seconds == alone.mean_wait_seconds > queue(Traffic(rate=1.0, seconds=1.0), 2).mean_wait_seconds
+    )
+    assert found.utilisation == alone.utilisation
+    assert found.in_instance == 2 * alone.in_instance
+    assert found.empty_share == pytest.approx(alone.empty_share**2)
+
+
 def test_instances_are_added_until_each_holds_its_target() -> None:
     """Cloud Run keeps six tenths of containerConcurrency in each: 12 of 20 here; 30 at once need three instances."""
     found = scaling(Traffic(rate=30.0, seconds=1.0), 20, 20, start_seconds=60.0, limit=5)

@@ -158,8 +158,9 @@ def _scaling(asked: Asked, own: Memory, at_once: int, budget: startup.Budget | N
         return None
     return concurrency.scaling(
         asked.traffic,
-        own.slots * asked.models,
+        own.slots,
         at_once,
+        models=asked.models,
         start_seconds=budget.usual if budget else asked.around_seconds,
         least=asked.least_instances,
         limit=asked.most_instances,

@@ -39,9 +39,8 @@ def requests(plan: Plan) -> Iterator[RenderableType]:
         yield Text("Give --rate and --seconds to see instances, waits and cold starts.", style="dim")
         return
     scaling, queue = plan.scaling, plan.scaling.queue
-    table = grid(
-        f"At {asked.traffic.rate:g} requests/s of {asked.traffic.seconds:g} s (M/M/c in each instance)", "", ""
-    )
+    each = "each instance" if asked.models == 1 else f"each of {asked.models} models, which are asked equally often"
+    table = grid(f"At {asked.traffic.rate:g} requests/s of {asked.traffic.seconds:g} s (M/M/c in {each})", "", "")
     limit = "" if scaling.fits else f", but maxScale is {scaling.limit}: requests pile up, then get 429"
     table.add_row("instances", f"{scaling.instances}{limit}", style="" if scaling.fits else "bold red")
     table.add_row("slots busy", f"{min(queue.utilisation, 1):.0%}")
