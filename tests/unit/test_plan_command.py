@@ -133,6 +133,17 @@ def test_rare_traffic_pays_its_idle_tails() -> None:
     assert rare["cost"]["usd_per_million_tokens"] > 100 * steady["cost"]["usd_per_million_tokens"]
 
 
+def test_traffic_above_the_target_is_no_overload() -> None:
+    """With maxScale below what the autoscaler wants, 429s are foretold only where the slots cannot keep up."""
+    one = ("--seconds", "4", "--max-instances", "1", "--tokens", "100")
+    said = plan(MODEL, "--rate", "0.9", *one)[1]
+    assert "above the 60% target, waits as below" in said
+    assert "429" not in said
+    assert planned("--rate", "0.9", *one)["cost"]["usd_per_million_tokens"] > 0
+    assert "429" in plan(MODEL, "--rate", "1.1", *one)[1]
+    assert planned("--rate", "1.1", *one)["cost"]["usd_per_million_tokens"] is None
+
+
 def test_slots_that_a_load_test_measured_are_compared() -> None:
     """Throughput against latency and cost (R31): more slots serve more, each request slower, until one is cheapest."""
     measured = ("--rate", "1", "--tokens", "100", "--measured", "4:6,1:2,8:9", "--max-instances", "9")

@@ -88,6 +88,15 @@ def test_a_limit_below_the_need_is_told() -> None:
     assert found.queue.mean_wait_seconds == math.inf
 
 
+def test_a_stable_queue_above_the_target_fits() -> None:
+    """Where maxScale stops the autoscaler but the slots keep up, waits are known: it fits, off target."""
+    found = scaling(Traffic(rate=0.9, seconds=4.0), 4, 8, start_seconds=60.0, limit=1)
+    assert found.fits
+    assert not found.on_target
+    assert (found.instances, found.running) == (2, 1)
+    assert 0 < found.queue.mean_wait_seconds < math.inf
+
+
 def test_an_instance_of_the_default_service_costs_what_its_parts_cost() -> None:
     """8 CPU, 32 GiB and an L4 are $0.000395 a second."""
     assert usd_per_hour(Instance(8, 32, "nvidia-l4"), list_prices()) / 3600 == pytest.approx(0.000395, abs=5e-7)

@@ -72,8 +72,18 @@ class Scaling:
 
     @property
     def fits(self) -> bool:
-        """Whether as many instances may run as the traffic needs."""
+        """Whether the instances that may run keep up with the traffic: waits stay bounded."""
+        return self.queue.utilisation < 1
+
+    @property
+    def on_target(self) -> bool:
+        """Whether as many instances may run as the autoscaler wants: without, the waits are those of fewer."""
         return self.instances <= self.limit
+
+    @property
+    def running(self) -> int:
+        """The instances that run under this traffic."""
+        return min(self.instances, self.limit)
 
 
 def queue(traffic: Traffic, slots: int) -> Queue:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ops.plan.settings import settings
 
 if TYPE_CHECKING:
+    from ops.plan.concurrency import Scaling
     from ops.plan.planning import Plan
 
 
@@ -37,7 +38,7 @@ def document(plan: Plan) -> dict[str, Any]:
             },
             "kv_types": [dataclasses.asdict(fit) for fit in plan.fits],
             "container_concurrency": plan.at_once,
-            "scaling": {**dataclasses.asdict(plan.scaling), "fits": plan.scaling.fits} if plan.scaling else None,
+            "scaling": _scaling(plan.scaling) if plan.scaling else None,
             "choices": [dataclasses.asdict(each) for each in plan.choices],
             "startup": {**dataclasses.asdict(plan.budget), "seconds": plan.budget.seconds, "fits": plan.budget.fits}
             if plan.budget
@@ -52,6 +53,10 @@ def document(plan: Plan) -> dict[str, Any]:
         }
     )
     return found
+
+
+def _scaling(scaling: Scaling) -> dict[str, Any]:
+    return {**dataclasses.asdict(scaling), "fits": scaling.fits, "on_target": scaling.on_target}
 
 
 def _plain(value: Any) -> Any:

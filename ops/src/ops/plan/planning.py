@@ -37,7 +37,9 @@ class Choice:
     slots: int
     at_once: int
     fits: bool
-    """In memory, and with the instances that may run."""
+    """In memory, and the instances that may run keep up."""
+    on_target: bool
+    """As many instances may run as the autoscaler wants."""
     requests_per_second: float
     """That one instance serves with all slots busy."""
     instances: int
@@ -129,6 +131,7 @@ def _choices(asked: Asked, prices: cost.Prices) -> tuple[Choice, ...]:
                 slots=slots,
                 at_once=own.at_once,
                 fits=own.left >= 0 and own.scaling.fits,
+                on_target=own.scaling.on_target,
                 requests_per_second=own.memory.slots * asked.models / seconds,
                 instances=own.scaling.instances,
                 seconds=seconds + own.scaling.queue.mean_wait_seconds,
@@ -173,8 +176,8 @@ def _costs(asked: Asked, scaling: concurrency.Scaling | None, prices: cost.Price
     tail = hour * concurrency.IDLE_SECONDS / cost.HOUR_SECONDS
     if scaling is None or asked.traffic is None:
         return Costs(hour, tail, None, None)
-    running = min(scaling.instances, scaling.limit)
-    billed = hour * (scaling.up_share if running == 1 else max(running, asked.least_instances))
+    running = scaling.running
+    billed = hour * (scaling.up_share if running == 1 else running)
     tokens = asked.traffic.rate * asked.tokens if asked.tokens and scaling.fits else None
     million = cost.usd_per_million_tokens(billed, tokens) if tokens else None
     return Costs(hour, tail, billed * MONTH_HOURS, million)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ops.plan.planning import Plan
+    from ops.plan.concurrency import Scaling
+    from ops.plan.planning import Choice, Plan
 
 SELDOM_PER_HOUR = 1e-4
 """One in a year."""
@@ -41,8 +42,7 @@ def requests(plan: Plan) -> Iterator[RenderableType]:
     scaling, queue = plan.scaling, plan.scaling.queue
     each = "each instance" if asked.models == 1 else f"each of {asked.models} models, which are asked equally often"
     table = grid(f"At {asked.traffic.rate:g} requests/s of {asked.traffic.seconds:g} s (M/M/c in {each})", "", "")
-    limit = "" if scaling.fits else f", but maxScale is {scaling.limit}: requests pile up, then get 429"
-    table.add_row("instances", f"{scaling.instances}{limit}", style="" if scaling.fits else "bold red")
+    table.add_row("instances", _instances(scaling), style="" if scaling.fits else "bold red")
     table.add_row("slots busy", f"{min(queue.utilisation, 1):.0%}")
     table.add_row("requests that wait for a slot", f"{queue.waiting_share:.0%}")
     table.add_row("wait, mean", _seconds(queue.mean_wait_seconds))
@@ -53,6 +53,14 @@ def requests(plan: Plan) -> Iterator[RenderableType]:
     yield table
     if plan.choices:
         yield _choices(plan)
+
+
+def _instances(scaling: Scaling) -> str:
+    if not scaling.fits:
+        return f"{scaling.instances}, but maxScale is {scaling.limit}: requests pile up, then get 429"
+    if not scaling.on_target:
+        return f"{scaling.instances}, but maxScale is {scaling.limit}: above the {TARGET:.0%} target, waits as below"
+    return str(scaling.instances)
 
 
 def _choices(plan: Plan) -> Table:
@@ -83,10 +91,17 @@ def _choices(plan: Plan) -> Table:
             _seconds(each.p95_wait_seconds),
             "-" if each.usd_per_month is None else f"{each.usd_per_month:.0f}",
             "-" if each.usd_per_million_tokens is None else f"{each.usd_per_million_tokens:.2f}",
-            "cheapest" if is_cheapest else "" if each.fits else "does not fit",
+            _remark(each, is_cheapest),
             style="bold" if is_cheapest else "" if each.fits else "dim",
         )
     return table
+
+
+def _remark(choice: Choice, is_cheapest: bool) -> str:
+    if not choice.fits:
+        return "does not fit"
+    above = "" if choice.on_target else f"above the {TARGET:.0%} target"
+    return ", ".join(filter(None, ["cheapest" if is_cheapest else "", above]))
 
 
 def _seconds(seconds: float) -> str:
