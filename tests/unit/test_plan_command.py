@@ -144,6 +144,16 @@ def test_traffic_above_the_target_is_no_overload() -> None:
     assert planned("--rate", "1.1", *one)["cost"]["usd_per_million_tokens"] is None
 
 
+def test_the_cpu_is_counted_where_it_computes() -> None:
+    """Without a GPU the plan has the instances that Cloud Run's CPU measure starts, and says so."""
+    traffic = ("--rate", "0.5", "--seconds", "4")
+    said = plan(MODEL, "--gpu", "cpu", *traffic)[1]
+    assert "mostly the CPU decides" in said
+    assert "CPUs busy" in said
+    assert "CPUs busy" not in plan(MODEL, *traffic)[1]
+    assert planned("--gpu", "cpu", *traffic)["scaling"]["instances"] > planned(*traffic)["scaling"]["instances"]
+
+
 def test_slots_that_a_load_test_measured_are_compared() -> None:
     """Throughput against latency and cost (R31): more slots serve more, each request slower, until one is cheapest."""
     measured = ("--rate", "1", "--tokens", "100", "--measured", "4:6,1:2,8:9", "--max-instances", "9")

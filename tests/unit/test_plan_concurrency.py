@@ -80,6 +80,14 @@ def test_instances_are_added_until_each_holds_its_target() -> None:
     assert found.fits
 
 
+def test_without_a_gpu_the_cpu_asks_for_more_instances() -> None:
+    """One request keeps every core busy: instances are added until each is empty for four tenths of the time."""
+    traffic = Traffic(rate=0.5, seconds=4.0)
+    on_gpu, on_cpu = (scaling(traffic, 4, 8, on_cpu=on_cpu, start_seconds=60.0) for on_cpu in (False, True))
+    assert (on_gpu.instances, on_cpu.instances) == (1, 3)
+    assert on_cpu.queue.busy_share <= 0.6 < queue(Traffic(0.25, 4.0), 4).busy_share
+
+
 def test_a_limit_below_the_need_is_told() -> None:
     """Where maxScale stops the autoscaler, what is needed is still told, and that it does not fit."""
     found = scaling(Traffic(rate=10.0, seconds=10.0), 4, 8, start_seconds=60.0, limit=2)

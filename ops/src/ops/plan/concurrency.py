@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 TARGET = 0.6
-"""The share of containerConcurrency that Cloud Run keeps, over a minute (its page "About instance autoscaling")."""
+"""The share of containerConcurrency, and of the CPU, that Cloud Run keeps (its page "About instance autoscaling")."""
 IDLE_SECONDS = 900.0
 """For how long at most an instance without requests is kept, and billed (Cloud Run, about instance autoscaling)."""
 MOST_INSTANCES = 1000
@@ -53,6 +53,11 @@ class Queue:
     """Requests in the instance on average, the waiting ones too: what Cloud Run counts as its concurrency."""
     empty_share: float
     """The share of time without any request."""
+
+    @property
+    def busy_share(self) -> float:
+        """The share of time with any request: that of a CPU without a GPU, since llama.cpp computes on every core."""
+        return 1 - self.empty_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,7 @@ def scaling(
     concurrency: int,
     *,
     models: int = 1,
+    on_cpu: bool = False,
     start_seconds: float,
     least: int = 0,
     limit: int = 3,
@@ -126,14 +132,16 @@ def scaling(
 ) -> Scaling:
     """Return how many instances Cloud Run runs, and how they fare; `slots` are those of each of the `models`.
 
-    It adds instances until each has at most `target` of its containerConcurrency in it. From zero, the first request
-    after `idle_seconds` without any waits for a start of `start_seconds`, and so do those that come during it.
+    It adds instances until each has at most `target` of its containerConcurrency in it, and where the model is computed
+    `on_cpu`, until each one's CPUs are busy for at most that share of the time. From zero, the first request after
+    `idle_seconds` without any waits for a start of `start_seconds`, and so do those that come during it.
     """
     needed = next(
         (
             count
             for count in range(max(least, 1), MOST_INSTANCES)
-            if _share(traffic, count, slots, models).in_instance <= target * concurrency
+            if (each := _share(traffic, count, slots, models)).in_instance <= target * concurrency
+            and (not on_cpu or each.busy_share <= target)
         ),
         MOST_INSTANCES,
     )

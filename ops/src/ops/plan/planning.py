@@ -164,6 +164,7 @@ def _scaling(asked: Asked, own: Memory, at_once: int, budget: startup.Budget | N
         own.slots,
         at_once,
         models=asked.models,
+        on_cpu=not asked.device.is_gpu,
         start_seconds=budget.usual if budget else asked.around_seconds,
         least=asked.least_instances,
         limit=asked.most_instances,

@@ -36,6 +36,11 @@ def requests(plan: Plan) -> Iterator[RenderableType]:
         f"at {TARGET:.0%} of containerConcurrency, {TARGET * plan.at_once:.1f} requests here. Too high a value makes "
         "requests queue in a full instance, too low a one pays for half-empty GPUs; a load test finds the real one."
     )
+    if not asked.device.is_gpu:
+        yield Text(
+            "Without a GPU mostly the CPU decides: llama.cpp computes on every core while any request is there, and "
+            f"each instance is kept at {TARGET:.0%} of its CPU too."
+        )
     if plan.scaling is None or asked.traffic is None:
         yield Text("Give --rate and --seconds to see instances, waits and cold starts.", style="dim")
         return
@@ -43,6 +48,8 @@ def requests(plan: Plan) -> Iterator[RenderableType]:
     each = "each instance" if asked.models == 1 else f"each of {asked.models} models, which are asked equally often"
     table = grid(f"At {asked.traffic.rate:g} requests/s of {asked.traffic.seconds:g} s (M/M/c in {each})", "", "")
     table.add_row("instances", _instances(scaling), style="" if scaling.fits else "bold red")
+    if not asked.device.is_gpu:
+        table.add_row("time with a request, CPUs busy", f"{queue.busy_share:.0%}")
     table.add_row("slots busy", f"{min(queue.utilisation, 1):.0%}")
     table.add_row("requests that wait for a slot", f"{queue.waiting_share:.0%}")
     table.add_row("wait, mean", _seconds(queue.mean_wait_seconds))
