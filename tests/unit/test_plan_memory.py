@@ -163,6 +163,12 @@ def test_what_may_be_used() -> None:
     assert usable(DEVICES["cpu"], 3, 24 * GIB, 2 * GIB) == 17 * GIB
 
 
+def test_a_projector_is_counted_beside_the_same_gibibyte() -> None:
+    """Ollama asks for a projector's weights and 1 GiB: the weights are in the total, the other is kept free."""
+    with_one = memory(replace(SMALL, projector_bytes=800 * MIB), Load(8192))
+    assert with_one.total == memory(SMALL, Load(8192)).total + 800 * MIB
+
+
 def test_the_log_is_read() -> None:
     """Both caches of a model with windows, the weights in both their forms, and nothing of the fitter's lines."""
     log = """
