@@ -90,6 +90,16 @@ def test_what_does_not_fit_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert kv_types[0]["largest_context"] < 8192
 
 
+def test_the_host_s_memory_is_held_too() -> None:
+    """Beside a GPU the container holds prompt caches: three of 8 GiB are too many for 16, and are not written."""
+    arguments = ("--models", "3", "--prompt-cache", "8192")
+    status, said = plan(MODEL, *arguments, "--memory", "16")
+    assert status == 1
+    assert "too many for the container's 16 GiB" in said
+    assert not planned(*arguments, "--memory", "16")["memory"]["fits"]
+    assert planned(*arguments, "--memory", "32")["memory"]["fits"]
+
+
 def test_the_largest_that_fits_is_the_largest() -> None:
     """At the context and the slots that are named as the largest the plan fits, one step further it does not."""
     small = ("--gpu", "cpu", "--memory", "3.6")

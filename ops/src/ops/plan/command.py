@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
         opened = _Opened(arguments.write) if arguments.write else None
         asked = question.asked(arguments, opened.service.given if opened else None)
         plan = planning.plan(asked, _prices(arguments.gpu_price, asked.device.name))
-        changes = opened.put(settings(plan)) if opened and plan.left >= 0 else []
+        changes = opened.put(settings(plan)) if opened and plan.has_room else []
     except PlanError as error:
         sys.stderr.write(f"ops plan: {error}\n")
         return error.exit_status
@@ -46,9 +46,9 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
         return INTERRUPTED
     with suppress(BrokenPipeError):  # a reader that has seen enough, such as `head`
         _show(arguments, plan, changes, console or standard_output())
-    if plan.left < 0 and opened:
+    if opened and not plan.has_room:
         sys.stderr.write(f"ops plan: {arguments.write}: not written, because the plan does not fit; see what would\n")
-    return FITS if plan.left >= 0 else DOES_NOT_FIT
+    return FITS if plan.has_room else DOES_NOT_FIT
 
 
 def _show(arguments: argparse.Namespace, plan: Plan, changes: list[str], console: Console) -> None:
@@ -57,7 +57,7 @@ def _show(arguments: argparse.Namespace, plan: Plan, changes: list[str], console
         console.out(json.dumps(shown, indent=2, ensure_ascii=False), highlight=False)
         return
     console.print(table.picture(plan))
-    if arguments.write and plan.left >= 0:
+    if arguments.write and plan.has_room:
         lines = [f"{arguments.write}: {len(changes)} changed", *changes]
         if changes:
             lines.append("Comments stay as they were: change those that explain the old numbers. Then:")

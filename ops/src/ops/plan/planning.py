@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ops.plan import concurrency, cost, startup
 from ops.plan.errors import PlanRefused
 from ops.plan.fits import Fit, fit_of, memory_of
-from ops.plan.gpus import usable
+from ops.plan.gpus import host_room, usable
 from ops.plan.memory import GIB, KV_TYPES, MIB, Memory, Unplannable
 
 if TYPE_CHECKING:
@@ -84,6 +84,20 @@ class Plan:
         """Bytes that stay free below what may be used; negative: so many too many."""
         return self.usable - self.total
 
+    @property
+    def host_left(self) -> int | None:
+        """The same of the container's memory when the models are on a GPU; None without one."""
+        asked = self.asked
+        if not asked.device.is_gpu:
+            return None
+        room = host_room(asked.models, int(asked.container_gib * GIB), asked.prompt_cache_mib * MIB)
+        return room - asked.models * self.memory.host
+
+    @property
+    def has_room(self) -> bool:
+        """Whether all fits, on the GPU and in the host's memory."""
+        return self.left >= 0 and (self.host_left is None or self.host_left >= 0)
+
 
 MONTH_HOURS = 730
 
@@ -130,7 +144,7 @@ def _choices(asked: Asked, prices: cost.Prices) -> tuple[Choice, ...]:
             Choice(
                 slots=slots,
                 at_once=own.at_once,
-                fits=own.left >= 0 and own.scaling.fits,
+                fits=own.has_room and own.scaling.fits,
                 on_target=own.scaling.on_target,
                 requests_per_second=own.memory.slots * asked.models / seconds,
                 instances=own.scaling.instances,
