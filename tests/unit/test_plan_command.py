@@ -331,6 +331,21 @@ def test_one_option_changes_one_setting(tmp_path: Path) -> None:
     assert {each["name"]: each["source"] for each in planned()["settings"]}["OLLAMA_NUM_PARALLEL"] == "default"
 
 
+def test_what_decides_the_sum_is_written(tmp_path: Path) -> None:
+    """Flash attention, full windows and the prompt cache are settings like the others: printed and written."""
+    flags = ("--no-flash-attention", "--no-swa-full", "--prompt-cache", "512", "--kv-cache-type", "f16")
+    values = {each["name"]: each["value"] for each in planned(*flags)["settings"]}
+    *_, path = written(tmp_path, *flags)
+    (ollama, _) = yaml.safe_load(path.read_text())["spec"]["template"]["spec"]["containers"]
+    env = {each["name"]: each["value"] for each in ollama["env"]}
+    for name, value in (("OLLAMA_FLASH_ATTENTION", "0"), ("LLAMA_ARG_SWA_FULL", "0"), ("LLAMA_ARG_CACHE_RAM", "512")):
+        assert values[name] == env[name] == value
+    untold = {each["name"]: each["value"] for each in planned()["settings"]}
+    assert untold["LLAMA_ARG_CACHE_RAM"] == "2048"
+    assert "OLLAMA_FLASH_ATTENTION" not in untold
+    assert "LLAMA_ARG_SWA_FULL" not in untold
+
+
 def test_a_file_without_a_gpu_stays_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its plan is for the CPU; a GPU is only planned for where the file has the limit for it."""
     path = tmp_path / "service.yaml"

@@ -57,3 +57,8 @@ class Asked:
     most_instances: int = 3
     sources: Mapping[str, Source] = field(default_factory=dict)
     """By the setting's name; what is missing follows from the others."""
+
+    @property
+    def told(self) -> frozenset[str]:
+        """The settings that an option or the file names."""
+        return frozenset(name for name, source in self.sources.items() if source in (Source.OPTION, Source.FILE))

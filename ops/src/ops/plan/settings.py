@@ -42,8 +42,12 @@ def settings(plan: Plan) -> list[Setting]:
 
 def _source(plan: Plan, setting: Setting) -> Source:
     asked = plan.asked
-    is_cut = {CONTEXT: plan.context != asked.load.context, SLOTS: plan.memory.slots != asked.load.parallel}
-    return Source.PLAN if is_cut.get(setting.name) else asked.sources.get(setting.name, Source.PLAN)
+    follows = {
+        CONTEXT: plan.context != asked.load.context,
+        SLOTS: plan.memory.slots != asked.load.parallel,
+        FLASH_ATTENTION: FLASH_ATTENTION not in asked.told,
+    }
+    return Source.PLAN if follows.get(setting.name) else asked.sources.get(setting.name, Source.PLAN)
 
 
 def _scale(plan: Plan) -> Iterator[Setting]:
@@ -65,8 +69,13 @@ def _ollama(plan: Plan) -> Iterator[Setting]:
     yield Setting(OLLAMA, MODELS, str(asked.models), "more would evict each other")
     yield Setting(OLLAMA, "OLLAMA_MAX_QUEUE", str(queue), "twice containerConcurrency: it bounds waiting for a load")
     yield Setting(OLLAMA, KV_TYPE, load.kv_type, "keys and values: see the table")
-    if load.kv_type != KV_TYPES[0]:
-        yield Setting(OLLAMA, FLASH_ATTENTION, "1", "a quantised KV cache needs it")
+    if load.kv_type != KV_TYPES[0] or FLASH_ATTENTION in asked.told:
+        reason = "a quantised KV cache needs it" if load.kv_type != KV_TYPES[0] else "the sum is for it"
+        yield Setting(OLLAMA, FLASH_ATTENTION, str(int(load.has_flash_attention)), reason)
+    if FULL_WINDOWS in asked.told:
+        yield Setting(OLLAMA, FULL_WINDOWS, str(int(load.has_full_windows)), "windows, in full or not")
+    cache = str(asked.prompt_cache_mib)
+    yield Setting(OLLAMA, PROMPT_CACHE, cache, "MiB of each model in the host's memory; unset they are 8192")
 
 
 def _probes(plan: Plan) -> Iterator[Setting]:
