@@ -180,6 +180,25 @@ def test_slots_that_a_load_test_measured_are_compared() -> None:
     assert planned(*measured)["scaling"]["queue"]["utilisation"] > 0
 
 
+def test_a_measured_number_that_cannot_be_planned_is_left_out() -> None:
+    """More at once than the platform takes: that one is not compared, and the plan says why."""
+    measured = ("--rate", "1", "--models", "3", "--measured", "4:6,200:9")
+    document = planned(*measured)
+    assert [each["slots"] for each in document["choices"]] == [4]
+    assert document["choices_left_out"][0].startswith("200 slots: 1200 requests at once")
+    assert "not compared, 200 slots" in plan(MODEL, *measured)[1]
+
+
+@pytest.mark.parametrize("number", ["1e-9", "1e9"])
+def test_the_ends_of_numbers_are_planned(number: str) -> None:
+    """Every option at its least and at its most ends in a plan, whatever it says, never in a traceback."""
+    names = ("cpu", "memory", "gpu-memory", "gpu-price", "rate", "seconds", "load-rate", "around-seconds")
+    arguments = [text for name in names for text in (f"--{name}", number)]
+    assert plan(MODEL, *arguments, "--tokens", "1")[0] in {0, 1}
+    without = [text for name in names if "gpu" not in name for text in (f"--{name}", number)]
+    assert plan(MODEL, *without, "--gpu", "cpu", "--max-instances", "1000000000")[0] in {0, 1}
+
+
 def test_a_start_beyond_the_platform_s_bound_is_told() -> None:
     """A source too slow for 1800 s: the plan says so, and offers no such probe."""
     _, said = plan(MODEL, "--load-rate", "0.05")
@@ -192,6 +211,7 @@ def test_a_start_beyond_the_platform_s_bound_is_told() -> None:
     [
         (["--rate", "2"], "go together"),
         (["--rate", "2", "--measured", "2:5"], "--parallel's slots"),
+        (["--measured", "1:2"], "give --rate"),
         (["--tokens", "2"], "give --rate and --seconds"),
         (["--min-instances", "4"], "is more than --max-instances"),
         (["--kv-cache-type", "q8_0", "--no-flash-attention"], "OLLAMA_FLASH_ATTENTION"),
@@ -211,7 +231,17 @@ def test_settings_that_do_not_go_together(arguments: list[str], words: str, caps
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--context", "0"], ["--rate", "nan"], ["--margin", "0.5"], ["--parallel", "257"], ["--measured", "4"]],
+    [
+        ["--context", "0"],
+        ["--rate", "nan"],
+        ["--margin", "0.5"],
+        ["--parallel", "257"],
+        ["--measured", "4"],
+        ["--memory", "1e300"],
+        ["--gpu-memory", "1e305"],
+        ["--load-rate", "1e-320"],
+        ["--around-seconds", "1e308"],
+    ],
 )
 def test_numbers_that_are_none(arguments: list[str]) -> None:
     """Refused by their option's name before anything is read."""

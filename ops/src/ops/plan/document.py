@@ -41,6 +41,7 @@ def document(plan: Plan) -> dict[str, Any]:
             "container_concurrency": plan.at_once,
             "scaling": _scaling(plan.scaling) if plan.scaling else None,
             "choices": [dataclasses.asdict(each) for each in plan.choices],
+            "choices_left_out": plan.left_out,
             "startup": {**dataclasses.asdict(plan.budget), "seconds": plan.budget.seconds, "fits": plan.budget.fits}
             if plan.budget
             else None,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 DEVICES = ("nvidia-l4", "nvidia-rtx-pro-6000", "cpu")
 KV_TYPES = ("f16", "q8_0", "q4_0")
 MOST_SLOTS, MOST_MODELS = 256, 64
+LEAST_NUMBER, MOST_NUMBER = 1e-9, 1e9
+"""Of seconds, rates and sizes: beyond any real one, and far from where floats end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,8 +137,8 @@ def _positive(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    if not LEAST_NUMBER <= value <= MOST_NUMBER:
+        raise argparse.ArgumentTypeError(f"expected a number from {LEAST_NUMBER:g} to {MOST_NUMBER:g}, found {text!r}")
     return value
 
 

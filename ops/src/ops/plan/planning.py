@@ -67,6 +67,8 @@ class Plan:
     price_unknown: str
     choices: tuple[Choice, ...]
     """What throughput, latency and cost become with each number of slots that was measured."""
+    left_out: tuple[str, ...]
+    """Why a number of slots that was measured cannot be planned."""
     prices: cost.Prices
 
     @property
@@ -109,6 +111,15 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
         PlanRefused: the settings do not go together.
 
     """
+    found = _alone(asked, prices)
+    kv_types = dict.fromkeys((*KV_TYPES, asked.load.kv_type))
+    fits = tuple(fit_of(found.asked, kv_type, found.usable) for kv_type in kv_types)
+    choices, left_out = _choices(found.asked, prices)
+    return replace(found, fits=fits, choices=choices, left_out=left_out)
+
+
+def _alone(asked: Asked, prices: cost.Prices) -> Plan:
+    """Return the plan without what else would fit, or was measured."""
     device = replace(asked.device, memory_bytes=asked.memory_bytes or asked.device.memory_bytes)
     asked = replace(asked, device=device)
     room = usable(device, asked.models, int(asked.container_gib * GIB), asked.prompt_cache_mib * MIB)
@@ -127,34 +138,39 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
         costs, unknown = _costs(asked, scaling, prices), ""
     except cost.PriceUnknown as error:
         costs, unknown = None, str(error)
-    fits = tuple(fit_of(asked, kv_type, room) for kv_type in dict.fromkeys((*KV_TYPES, asked.load.kv_type)))
-    return Plan(asked, own, room, fits, at_once, scaling, budget, costs, unknown, _choices(asked, prices), prices)
+    return Plan(asked, own, room, (), at_once, scaling, budget, costs, unknown, (), (), prices)
 
 
-def _choices(asked: Asked, prices: cost.Prices) -> tuple[Choice, ...]:
+def _choices(asked: Asked, prices: cost.Prices) -> tuple[tuple[Choice, ...], tuple[str, ...]]:
+    """Return a choice for each number of slots that was measured, and why others are none."""
     if asked.traffic is None:
-        return ()
-    found = []
+        return (), ()
+    found, left_out = [], []
     for slots, seconds in asked.measured:
         traffic = replace(asked.traffic, seconds=seconds)
-        own = plan(replace(asked, load=replace(asked.load, parallel=slots), traffic=traffic, measured=()), prices)
-        if own.scaling is None:
-            continue
-        found.append(
-            Choice(
-                slots=slots,
-                at_once=own.at_once,
-                fits=own.has_room and own.scaling.fits,
-                on_target=own.scaling.on_target,
-                requests_per_second=own.memory.slots * asked.models / seconds,
-                instances=own.scaling.instances,
-                seconds=seconds + own.scaling.queue.mean_wait_seconds,
-                p95_wait_seconds=own.scaling.queue.p95_wait_seconds,
-                usd_per_month=own.costs.usd_per_month if own.costs else None,
-                usd_per_million_tokens=own.costs.usd_per_million_tokens if own.costs else None,
-            )
-        )
-    return tuple(found)
+        try:
+            own = _alone(replace(asked, load=replace(asked.load, parallel=slots), traffic=traffic), prices)
+        except PlanRefused as error:
+            left_out.append(f"{slots} slots: {error}")
+        else:
+            if own.scaling:
+                found.append(_choice(own, own.scaling, slots, seconds))
+    return tuple(found), tuple(left_out)
+
+
+def _choice(own: Plan, scaling: concurrency.Scaling, slots: int, seconds: float) -> Choice:
+    return Choice(
+        slots=slots,
+        at_once=own.at_once,
+        fits=own.has_room and scaling.fits,
+        on_target=scaling.on_target,
+        requests_per_second=own.memory.slots * own.asked.models / seconds,
+        instances=scaling.instances,
+        seconds=seconds + scaling.queue.mean_wait_seconds,
+        p95_wait_seconds=scaling.queue.p95_wait_seconds,
+        usd_per_month=own.costs.usd_per_month if own.costs else None,
+        usd_per_million_tokens=own.costs.usd_per_million_tokens if own.costs else None,
+    )
 
 
 def _budget(asked: Asked) -> startup.Budget | None:

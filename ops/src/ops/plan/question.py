@@ -131,6 +131,8 @@ def _load(arguments: argparse.Namespace, values: _Values) -> Load:
 
 
 def _traffic(arguments: argparse.Namespace, slots: int) -> Traffic | None:
+    if arguments.measured and arguments.rate is None:
+        raise PlanRefused("--measured is compared at a traffic: give --rate too")
     seconds = arguments.seconds or dict(arguments.measured).get(slots)
     if (arguments.rate is None) != (seconds is None):
         raise PlanRefused(

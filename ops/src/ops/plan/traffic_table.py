@@ -60,6 +60,8 @@ def requests(plan: Plan) -> Iterator[RenderableType]:
     yield table
     if plan.choices:
         yield _choices(plan)
+    for reason in plan.left_out:
+        yield Text(f"not compared, {reason}", style="yellow")
 
 
 def _instances(scaling: Scaling) -> str:
