@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from benchmarks.llama_server import Cache, Reported, parse
 from benchmarks.plan import COLUMNS, MOST_DEVIATION, is_equal
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests import attention_ggufs
 
@@ -164,6 +164,7 @@ def test_more_is_never_less(context: int, parallel: int, kv_type: str) -> None:
     st.integers(1, 400).map(lambda count: count * 50 * MIB),
     st.integers(1, 400).map(lambda count: count * 50 * MIB),
 )
+@example(40_000, 8, 333 * MIB, 10_200 * MIB)
 @settings(max_examples=60, deadline=None)
 def test_the_largest_context_is_found_by_halves(trained: int, slots: int, room: int, device: int) -> None:
     """Bisection finds what trying every context from above finds, whatever batch Ollama chooses on the way."""
