@@ -399,6 +399,7 @@ def test_a_file_s_value_that_is_none_is_named(tmp_path: Path, capsys: pytest.Cap
     said = capsys.readouterr().err
     assert "OLLAMA_KV_CACHE_TYPE" in said
     assert "'q9'" in said
+    assert "--kv-cache-type" in said
     assert written(tmp_path, "--kv-cache-type", "q8_0")[0] == 0
     assert "value: q8_0" in path.read_text()
 
@@ -445,6 +446,20 @@ def test_a_variable_from_elsewhere_is_left_and_a_missing_one_added(tmp_path: Pat
     (ollama, _) = yaml.safe_load(path.read_text())["spec"]["template"]["spec"]["containers"]
     values = {each["name"]: each.get("value") for each in ollama["env"]}
     assert values["OLLAMA_MAX_QUEUE"] == "16"
+
+
+@pytest.mark.parametrize("annotations", ["", "[1]", "text"])
+def test_annotations_that_are_none(annotations: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Empty ones are filled; others of another type are refused in one line, and the file stays."""
+    text = SERVICE.read_text(encoding="utf-8")
+    head, _, rest = text.partition("    metadata:\n      annotations:\n")
+    _, _, tail = rest.partition("    spec:\n      # Requests")
+    path = tmp_path / "service.yaml"
+    path.write_text(f"{head}    metadata:\n      annotations: {annotations}\n    spec:\n      # Requests{tail}")
+    before = path.read_text()
+    assert written(tmp_path)[0] == (2 if annotations else 0)
+    assert capsys.readouterr().err.count("\n") == (1 if annotations else 0)
+    assert (path.read_text() == before) == bool(annotations)
 
 
 @pytest.mark.parametrize(

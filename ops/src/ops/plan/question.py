@@ -38,16 +38,17 @@ OFF = frozenset({"0", "f", "false"})
 class _Values:
     """Chooses values, and remembers where each came from."""
 
-    def __init__(self, given: Given | None) -> None:
-        self._written = given.written if given else {}
+    def __init__(self, arguments: argparse.Namespace, given: Given | None) -> None:
+        self._arguments, self._written = arguments, given.written if given else {}
         self.sources: dict[str, Source] = {}
 
-    def choose(self, name: str, option: T | None, read: Callable[[str], T], default: T) -> T:
-        """Return the option, else the file's value as `read` reads it, else the default."""
-        written = self._written.get(name)
-        if option is not None:
+    def choose(self, name: str, option: str, read: Callable[[str], T], default: T) -> T:
+        """Return the option's value, else the file's as `read` reads it, else the default."""
+        told: T | None = getattr(self._arguments, option)
+        if told is not None:
             self.sources[name] = Source.OPTION
-            return option
+            return told
+        written = self._written.get(name)
         if not written:
             self.sources[name] = Source.DEFAULT
             return default
@@ -55,7 +56,9 @@ class _Values:
         try:
             return read(written)
         except argparse.ArgumentTypeError as error:
-            raise PlanRefused(f"the file's {name}: {error}; correct it, or give its option") from error
+            raise PlanRefused(
+                f"{self._arguments.write}: {name}: {error}; correct it, or give --{option.replace('_', '-')}"
+            ) from error
 
 
 def asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
@@ -66,11 +69,11 @@ def asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
         SourceError: the model, or the agent that has measured, cannot be read.
 
     """
-    values = _Values(given)
+    values = _Values(arguments, given)
     device = _device(arguments, given, values)
-    load = _load(arguments, values)
-    least = values.choose(names.LEAST, arguments.min_instances, options.whole, 0)
-    most = values.choose(names.MOST, arguments.max_instances, options.count, DEFAULT_MOST_INSTANCES)
+    load = _load(values, arguments.batch)
+    least = values.choose(names.LEAST, "min_instances", options.whole, 0)
+    most = values.choose(names.MOST, "max_instances", options.count, DEFAULT_MOST_INSTANCES)
     if least > most:
         raise PlanRefused(f"--min-instances {least} is more than --max-instances {most}")
     gib = arguments.memory or (given.gib if given else device.gib)
@@ -80,15 +83,13 @@ def asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
         shape=shape_of(arguments.model, store=arguments.store, url=arguments.url),
         device=device,
         load=load,
-        models=values.choose(names.MODELS, arguments.models, options.models, 1),
+        models=values.choose(names.MODELS, "models", options.models, 1),
         vcpu=arguments.cpu or (given.vcpu if given else device.vcpu),
         gib=gib,
         container_gib=(given.container_gib if given and not arguments.memory else None) or gib,
-        prompt_cache_mib=values.choose(
-            names.PROMPT_CACHE, arguments.prompt_cache, options.whole, DEFAULT_PROMPT_CACHE_MIB
-        ),
+        prompt_cache_mib=values.choose(names.PROMPT_CACHE, "prompt_cache", options.whole, DEFAULT_PROMPT_CACHE_MIB),
         zonal_redundancy=values.choose(
-            names.NO_REDUNDANCY, arguments.zonal_redundancy, lambda text: text.lower() != "true", False
+            names.NO_REDUNDANCY, "zonal_redundancy", lambda text: text.lower() != "true", False
         ),
         ideal_batch=arguments.ideal_batch,
         memory_bytes=int(arguments.gpu_memory * GIB) if arguments.gpu_memory else None,
@@ -105,7 +106,7 @@ def asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
 
 
 def _device(arguments: argparse.Namespace, given: Given | None, values: _Values) -> Device:
-    device = DEVICES[values.choose(names.DEVICE, arguments.gpu, options.device, options.DEVICES[0])]
+    device = DEVICES[values.choose(names.DEVICE, "gpu", options.device, options.DEVICES[0])]
     if given and given.has_gpu and not device.is_gpu:
         raise PlanRefused(f"{arguments.write} asks for a GPU: plan for it (--gpu), or take it out of the file first")
     if given and device.is_gpu and not given.has_gpu_limit:
@@ -118,15 +119,15 @@ def _device(arguments: argparse.Namespace, given: Given | None, values: _Values)
     return device
 
 
-def _load(arguments: argparse.Namespace, values: _Values) -> Load:
-    flash = values.choose(names.FLASH_ATTENTION, arguments.flash_attention, lambda text: text.lower() not in OFF, True)
+def _load(values: _Values, batch: int | None) -> Load:
+    flash = values.choose(names.FLASH_ATTENTION, "flash_attention", lambda text: text.lower() not in OFF, True)
     return Load(
-        context=values.choose(names.CONTEXT, arguments.context, options.count, DEFAULT_CONTEXT),
-        parallel=values.choose(names.SLOTS, arguments.parallel, options.slots, DEFAULT_SLOTS),
-        kv_type=values.choose(names.KV_TYPE, arguments.kv_cache_type, options.kv_type, options.KV_TYPES[0]),
-        batch=arguments.batch,
+        context=values.choose(names.CONTEXT, "context", options.count, DEFAULT_CONTEXT),
+        parallel=values.choose(names.SLOTS, "parallel", options.slots, DEFAULT_SLOTS),
+        kv_type=values.choose(names.KV_TYPE, "kv_cache_type", options.kv_type, options.KV_TYPES[0]),
+        batch=batch,
         has_flash_attention=flash,
-        has_full_windows=values.choose(names.FULL_WINDOWS, arguments.swa_full, lambda text: text.lower() in ON, False),
+        has_full_windows=values.choose(names.FULL_WINDOWS, "swa_full", lambda text: text.lower() in ON, False),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
@@ -120,12 +121,12 @@ class Service:
 
     def _set(self, place: Place, value: str | int, where: str) -> Iterator[str]:
         into = self._document
-        for step in place[:-1]:
+        for step, following in pairwise(place):
             if isinstance(step, str) and into.get(step) is None:
                 into[step] = {}
             into = into[step]
-            if not isinstance(into, dict | list):
-                raise PlanRefused(f"{where}: {step} is no mapping; see ops lint")
+            if not isinstance(into, list if isinstance(following, int) else dict):
+                raise PlanRefused(f"{where}: {step} is not of the type that a service has there; see ops lint")
         old = into.get(place[-1])
         if old is None:
             into[place[-1]] = _quoted(value)
@@ -147,6 +148,8 @@ class Service:
             raw: Any = container.raw
             if not raw.get("env"):
                 raw["env"] = []
+            if not isinstance(raw["env"], list):
+                raise PlanRefused(f"{where}: env is no list; see ops lint")
             raw["env"].append({"name": name, "value": _quoted(value)})
             self._has_new = True
             yield f"{where}: {name}: unset -> {value}"
