@@ -65,6 +65,8 @@ def requests(plan: Plan) -> Iterator[RenderableType]:
 
 
 def _instances(scaling: Scaling) -> str:
+    if not scaling.fits and scaling.on_target:
+        return f"more than {scaling.instances}: not planned"
     if not scaling.fits:
         return f"{scaling.instances}, but maxScale is {scaling.limit}: requests pile up, then get 429"
     if not scaling.on_target:
