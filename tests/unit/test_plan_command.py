@@ -90,6 +90,16 @@ def test_what_does_not_fit_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert kv_types[0]["largest_context"] < 8192
 
 
+def test_the_host_s_memory_is_held_too() -> None:
+    """Beside a GPU the container holds prompt caches: three of 8 GiB are too many for 16, and are not written."""
+    arguments = ("--models", "3", "--prompt-cache", "8192")
+    status, said = plan(MODEL, *arguments, "--memory", "16")
+    assert status == 1
+    assert "too many for the container's 16 GiB" in said
+    assert not planned(*arguments, "--memory", "16")["memory"]["fits"]
+    assert planned(*arguments, "--memory", "32")["memory"]["fits"]
+
+
 def test_the_largest_that_fits_is_the_largest() -> None:
     """At the context and the slots that are named as the largest the plan fits, one step further it does not."""
     small = ("--gpu", "cpu", "--memory", "3.6")
@@ -133,6 +143,27 @@ def test_rare_traffic_pays_its_idle_tails() -> None:
     assert rare["cost"]["usd_per_million_tokens"] > 100 * steady["cost"]["usd_per_million_tokens"]
 
 
+def test_traffic_above_the_target_is_no_overload() -> None:
+    """With maxScale below what the autoscaler wants, 429s are foretold only where the slots cannot keep up."""
+    one = ("--seconds", "4", "--max-instances", "1", "--tokens", "100")
+    said = plan(MODEL, "--rate", "0.9", *one)[1]
+    assert "above the 60% target, waits as below" in said
+    assert "429" not in said
+    assert planned("--rate", "0.9", *one)["cost"]["usd_per_million_tokens"] > 0
+    assert "429" in plan(MODEL, "--rate", "1.1", *one)[1]
+    assert planned("--rate", "1.1", *one)["cost"]["usd_per_million_tokens"] is None
+
+
+def test_the_cpu_is_counted_where_it_computes() -> None:
+    """Without a GPU the plan has the instances that Cloud Run's CPU measure starts, and says so."""
+    traffic = ("--rate", "0.5", "--seconds", "4")
+    said = plan(MODEL, "--gpu", "cpu", *traffic)[1]
+    assert "mostly the CPU decides" in said
+    assert "CPUs busy" in said
+    assert "CPUs busy" not in plan(MODEL, *traffic)[1]
+    assert planned("--gpu", "cpu", *traffic)["scaling"]["instances"] > planned(*traffic)["scaling"]["instances"]
+
+
 def test_slots_that_a_load_test_measured_are_compared() -> None:
     """Throughput against latency and cost (R31): more slots serve more, each request slower, until one is cheapest."""
     measured = ("--rate", "1", "--tokens", "100", "--measured", "4:6,1:2,8:9", "--max-instances", "9")
@@ -149,6 +180,25 @@ def test_slots_that_a_load_test_measured_are_compared() -> None:
     assert planned(*measured)["scaling"]["queue"]["utilisation"] > 0
 
 
+def test_a_measured_number_that_cannot_be_planned_is_left_out() -> None:
+    """More at once than the platform takes: that one is not compared, and the plan says why."""
+    measured = ("--rate", "1", "--models", "3", "--measured", "4:6,200:9")
+    document = planned(*measured)
+    assert [each["slots"] for each in document["choices"]] == [4]
+    assert document["choices_left_out"][0].startswith("200 slots: 1200 requests at once")
+    assert "not compared, 200 slots" in plan(MODEL, *measured)[1]
+
+
+@pytest.mark.parametrize("number", ["1e-9", "1e9"])
+def test_the_ends_of_numbers_are_planned(number: str) -> None:
+    """Every option at its least and at its most ends in a plan, whatever it says, never in a traceback."""
+    names = ("cpu", "memory", "gpu-memory", "gpu-price", "rate", "seconds", "load-rate", "around-seconds")
+    arguments = [text for name in names for text in (f"--{name}", number)]
+    assert plan(MODEL, *arguments, "--tokens", "1")[0] in {0, 1}
+    without = [text for name in names if "gpu" not in name for text in (f"--{name}", number)]
+    assert plan(MODEL, *without, "--gpu", "cpu", "--max-instances", "1000000000")[0] in {0, 1}
+
+
 def test_a_start_beyond_the_platform_s_bound_is_told() -> None:
     """A source too slow for 1800 s: the plan says so, and offers no such probe."""
     _, said = plan(MODEL, "--load-rate", "0.05")
@@ -161,6 +211,7 @@ def test_a_start_beyond_the_platform_s_bound_is_told() -> None:
     [
         (["--rate", "2"], "go together"),
         (["--rate", "2", "--measured", "2:5"], "--parallel's slots"),
+        (["--measured", "1:2"], "give --rate"),
         (["--tokens", "2"], "give --rate and --seconds"),
         (["--min-instances", "4"], "is more than --max-instances"),
         (["--kv-cache-type", "q8_0", "--no-flash-attention"], "OLLAMA_FLASH_ATTENTION"),
@@ -180,7 +231,17 @@ def test_settings_that_do_not_go_together(arguments: list[str], words: str, caps
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--context", "0"], ["--rate", "nan"], ["--margin", "0.5"], ["--parallel", "257"], ["--measured", "4"]],
+    [
+        ["--context", "0"],
+        ["--rate", "nan"],
+        ["--margin", "0.5"],
+        ["--parallel", "257"],
+        ["--measured", "4"],
+        ["--memory", "1e300"],
+        ["--gpu-memory", "1e305"],
+        ["--load-rate", "1e-320"],
+        ["--around-seconds", "1e308"],
+    ],
 )
 def test_numbers_that_are_none(arguments: list[str]) -> None:
     """Refused by their option's name before anything is read."""
@@ -268,11 +329,79 @@ def test_a_service_gets_the_settings_and_keeps_its_comments(tmp_path: Path) -> N
     assert status == 0
     before, after = SERVICE.read_text().splitlines(), path.read_text().splitlines()
     differing = [new for old, new in zip(before, after, strict=True) if old != new]
-    assert len(differing) == said.count(" -> ") == 10
+    assert len(differing) == said.count(" -> ") == 9
     assert "containerConcurrency: 4" in "\n".join(differing)
     assert "              value: gemma3:4b-it-qat@4096" in differing
     assert lint(path.read_text(), "service.yaml") == []
     assert "ops lint" in said
+
+
+def test_one_option_changes_one_setting(tmp_path: Path) -> None:
+    """What no option names stays as the file has it, and is planned with; the table says where each value is from."""
+    path = tmp_path / "service.yaml"
+    text = SERVICE.read_text(encoding="utf-8").replace("maxScale: '3'", 'maxScale: "20"   # ours')
+    text = text.replace("minScale: '0'", "minScale: '1'").replace("disabled: 'true'", "disabled: 'false'")
+    text = text.replace("NUM_PARALLEL\n              value: '4'", "NUM_PARALLEL\n              value: '2'")
+    text = text.replace("containerConcurrency: 8", "containerConcurrency: 4")
+    text = text.replace("accelerator: nvidia-l4", "accelerator: nvidia-rtx-pro-6000").replace(
+        "value: '16'", "value: '8'"
+    )
+    path.write_bytes(text.replace("\n", "\r\n").encode())
+    _, said, _ = written(tmp_path, "--context", "2048", "--gpu-price", "0.001")
+    changed = text.replace("CONTEXT_LENGTH\n              value: '8192'", "CONTEXT_LENGTH\n              value: '2048'")
+    changed = changed.replace("value: gemma3:4b-it-qat@8192", "value: gemma3:4b-it-qat@2048")
+    assert path.read_bytes().decode() == changed.replace("\n", "\r\n")
+    assert [line.split()[3] for line in said.splitlines() if "maxScale" in line] == ["20"]
+    document = planned("--context", "2048", "--gpu-price", "0.001", "--write", str(path))
+    sources = {each["name"]: each["source"] for each in document["settings"]}
+    assert sources["OLLAMA_CONTEXT_LENGTH"] == "option"
+    assert sources["OLLAMA_KV_CACHE_TYPE"] == sources["nodeSelector"] == "file"
+    assert sources["containerConcurrency"] == "plan"
+    assert document["memory"]["slots"] == 2
+    assert {each["name"]: each["source"] for each in planned()["settings"]}["OLLAMA_NUM_PARALLEL"] == "default"
+
+
+def test_what_decides_the_sum_is_written(tmp_path: Path) -> None:
+    """Flash attention, full windows and the prompt cache are settings like the others: printed and written."""
+    flags = ("--no-flash-attention", "--no-swa-full", "--prompt-cache", "512", "--kv-cache-type", "f16")
+    values = {each["name"]: each["value"] for each in planned(*flags)["settings"]}
+    *_, path = written(tmp_path, *flags)
+    (ollama, _) = yaml.safe_load(path.read_text())["spec"]["template"]["spec"]["containers"]
+    env = {each["name"]: each["value"] for each in ollama["env"]}
+    for name, value in (("OLLAMA_FLASH_ATTENTION", "0"), ("LLAMA_ARG_SWA_FULL", "0"), ("LLAMA_ARG_CACHE_RAM", "512")):
+        assert values[name] == env[name] == value
+    untold = {each["name"]: each["value"] for each in planned()["settings"]}
+    assert untold["LLAMA_ARG_CACHE_RAM"] == "2048"
+    assert "OLLAMA_FLASH_ATTENTION" not in untold
+    assert "LLAMA_ARG_SWA_FULL" not in untold
+
+
+def test_a_file_without_a_gpu_stays_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its plan is for the CPU; a GPU is only planned for where the file has the limit for it."""
+    path = tmp_path / "service.yaml"
+    text = SERVICE.read_text(encoding="utf-8").replace("              nvidia.com/gpu: '1'\n", "")
+    selector = "      nodeSelector:\n        run.googleapis.com/accelerator: nvidia-l4"
+    path.write_text(text)
+    assert written(tmp_path)[0] == 2
+    assert "nvidia.com/gpu: '1'" in capsys.readouterr().err
+    path.write_text("\n".join(line for line in text.replace(selector, "").splitlines() if "# 24 GB" not in line))
+    before = path.read_text()
+    assert "on cpu" in written(tmp_path)[1]
+    assert path.read_text() == before
+    assert written(tmp_path, "--gpu", "nvidia-l4")[0] == 2
+
+
+def test_a_file_s_value_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be planned with is refused by its name; the option is the way round it."""
+    path = tmp_path / "service.yaml"
+    path.write_text(SERVICE.read_text(encoding="utf-8").replace("value: q8_0", "value: q9"))
+    assert written(tmp_path)[0] == 2
+    said = capsys.readouterr().err
+    assert "OLLAMA_KV_CACHE_TYPE" in said
+    assert "'q9'" in said
+    assert "--kv-cache-type" in said
+    assert written(tmp_path, "--kv-cache-type", "q8_0")[0] == 0
+    assert "value: q8_0" in path.read_text()
 
 
 def test_written_twice_is_written_once(tmp_path: Path) -> None:
@@ -288,9 +417,9 @@ def test_the_service_tells_of_its_instance(tmp_path: Path) -> None:
     path = attention_ggufs.write(tmp_path, "sliding_window")
     copy = tmp_path / "service.yaml"
     copy.write_text(SERVICE.read_text(encoding="utf-8"), encoding="utf-8")
-    alone = json.loads(plan(str(path), "--format", "json")[1])
+    alone = json.loads(plan(str(path), "--format", "json", "--kv-cache-type", "q8_0")[1])
     within = json.loads(plan(str(path), "--format", "json", "--write", str(copy))[1])
-    full = json.loads(plan(str(path), "--format", "json", "--swa-full")[1])
+    full = json.loads(plan(str(path), "--format", "json", "--swa-full", "--kv-cache-type", "q8_0")[1])
     assert within["memory"]["kv_cache"] == full["memory"]["kv_cache"] > alone["memory"]["kv_cache"]
     assert within["cost"]["usd_per_hour"] == pytest.approx(3600 * 0.0003617, rel=1e-3)
 
@@ -312,11 +441,25 @@ def test_a_variable_from_elsewhere_is_left_and_a_missing_one_added(tmp_path: Pat
     assert queue in text
     elsewhere = "OLLAMA_CONTEXT_LENGTH\n              valueFrom: {secretKeyRef: {name: s, key: '1'}}"
     path.write_text(text.replace(queue, "").replace(context, elsewhere), encoding="utf-8")
-    _, said, _ = written(tmp_path)
+    _, said, _ = written(tmp_path, "--context", "4096")
     assert "comes from elsewhere" in said
     (ollama, _) = yaml.safe_load(path.read_text())["spec"]["template"]["spec"]["containers"]
     values = {each["name"]: each.get("value") for each in ollama["env"]}
     assert values["OLLAMA_MAX_QUEUE"] == "16"
+
+
+@pytest.mark.parametrize("annotations", ["", "[1]", "text"])
+def test_annotations_that_are_none(annotations: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Empty ones are filled; others of another type are refused in one line, and the file stays."""
+    text = SERVICE.read_text(encoding="utf-8")
+    head, _, rest = text.partition("    metadata:\n      annotations:\n")
+    _, _, tail = rest.partition("    spec:\n      # Requests")
+    path = tmp_path / "service.yaml"
+    path.write_text(f"{head}    metadata:\n      annotations: {annotations}\n    spec:\n      # Requests{tail}")
+    before = path.read_text()
+    assert written(tmp_path)[0] == (2 if annotations else 0)
+    assert capsys.readouterr().err.count("\n") == (1 if annotations else 0)
+    assert (path.read_text() == before) == bool(annotations)
 
 
 @pytest.mark.parametrize(

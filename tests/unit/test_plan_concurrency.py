@@ -61,11 +61,31 @@ def test_a_kept_instance_has_no_cold_start_and_is_always_billed() -> None:
     assert (found.cold_share, found.cold_starts_per_hour, found.up_share) == (0.0, 0.0, 1.0)
 
 
+def test_a_model_s_requests_wait_for_its_own_slots() -> None:
+    """Two models share no slots: each is a queue with half the traffic, and waits are longer than in one."""
+    found = scaling(Traffic(rate=1.0, seconds=1.0), 1, 100, models=2, start_seconds=60.0).queue
+    alone = queue(Traffic(rate=0.5, seconds=1.0), 1)
+    assert (
+        found.mean_wait_seconds == alone.mean_wait_seconds > queue(Traffic(rate=1.0, seconds=1.0), 2).mean_wait_seconds
+    )
+    assert found.utilisation == alone.utilisation
+    assert found.in_instance == 2 * alone.in_instance
+    assert found.empty_share == pytest.approx(alone.empty_share**2)
+
+
 def test_instances_are_added_until_each_holds_its_target() -> None:
     """Cloud Run keeps six tenths of containerConcurrency in each: 12 of 20 here; 30 at once need three instances."""
     found = scaling(Traffic(rate=30.0, seconds=1.0), 20, 20, start_seconds=60.0, limit=5)
     assert found.instances == 3
     assert found.fits
+
+
+def test_without_a_gpu_the_cpu_asks_for_more_instances() -> None:
+    """One request keeps every core busy: instances are added until each is empty for four tenths of the time."""
+    traffic = Traffic(rate=0.5, seconds=4.0)
+    on_gpu, on_cpu = (scaling(traffic, 4, 8, on_cpu=on_cpu, start_seconds=60.0) for on_cpu in (False, True))
+    assert (on_gpu.instances, on_cpu.instances) == (1, 3)
+    assert on_cpu.queue.busy_share <= 0.6 < queue(Traffic(0.25, 4.0), 4).busy_share
 
 
 def test_a_limit_below_the_need_is_told() -> None:
@@ -74,6 +94,15 @@ def test_a_limit_below_the_need_is_told() -> None:
     assert not found.fits
     assert found.instances > 2
     assert found.queue.mean_wait_seconds == math.inf
+
+
+def test_a_stable_queue_above_the_target_fits() -> None:
+    """Where maxScale stops the autoscaler but the slots keep up, waits are known: it fits, off target."""
+    found = scaling(Traffic(rate=0.9, seconds=4.0), 4, 8, start_seconds=60.0, limit=1)
+    assert found.fits
+    assert not found.on_target
+    assert (found.instances, found.running) == (2, 1)
+    assert 0 < found.queue.mean_wait_seconds < math.inf
 
 
 def test_an_instance_of_the_default_service_costs_what_its_parts_cost() -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from benchmarks.llama_server import Cache, Reported, parse
 from benchmarks.plan import COLUMNS, MOST_DEVIATION, is_equal
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests import attention_ggufs
 
 from ops import smollm2
+from ops.plan.asked import Asked
+from ops.plan.fits import fit_of, largest_context, memory_of
 from ops.plan.gguf_facts import ModelShape
 from ops.plan.gpus import DEVICES, usable
 from ops.plan.layers import Layer
@@ -156,11 +158,51 @@ def test_more_is_never_less(context: int, parallel: int, kv_type: str) -> None:
     assert memory(SMALL, Load(context + 1, parallel, kv_type)).total >= own
 
 
+@given(
+    st.integers(1, 200_000),
+    st.integers(1, 16),
+    st.integers(1, 400).map(lambda count: count * 50 * MIB),
+    st.integers(1, 400).map(lambda count: count * 50 * MIB),
+)
+@example(40_000, 8, 333 * MIB, 10_200 * MIB)
+@settings(max_examples=60, deadline=None)
+def test_the_largest_context_is_found_by_halves(trained: int, slots: int, room: int, device: int) -> None:
+    """Bisection finds what trying every context from above finds, whatever batch Ollama chooses on the way."""
+    shape = replace(SMALL, trained_context=trained)
+    asked = Asked(
+        shape, replace(DEVICES["nvidia-l4"], memory_bytes=device), Load(8192, slots), 1, 8, 32, 32, 2048, False
+    )
+    found = fit_of(asked, "f16", room).largest_context
+    contexts = (min(step * 256, trained) for step in range(-(-trained // 256), 0, -1))
+    fitting = (each for each in contexts if memory_of(asked, Load(each, slots)).total <= room)
+    assert found == next(fitting, None)
+
+
+def test_ten_million_tokens_are_few_steps() -> None:
+    """The largest context of a model trained for ten million tokens is found by some dozen sums, not forty thousand."""
+    shape = replace(SMALL, trained_context=10_000_000)
+    asked = Asked(shape, DEVICES["nvidia-l4"], Load(8192, 4), 1, 8, 32, 32, 2048, False)
+    counted: list[int] = []
+
+    def fits(load: Load) -> bool:
+        counted.append(load.context)
+        return load.context <= 300_000
+
+    assert largest_context(asked, asked.load, fits) == 300_000 // 256 * 256
+    assert len(counted) < 60
+
+
 def test_what_may_be_used() -> None:
     """A gibibyte stays free; each runner takes its own on a GPU, and its prompt cache where there is none."""
     assert usable(DEVICES["nvidia-l4"], 1, 24 * GIB, 2 * GIB) == int(21.5 * GIB) - 457 * MIB
     assert usable(DEVICES["nvidia-l4"], 3, 24 * GIB, 2 * GIB) == int(21.5 * GIB) - 3 * 457 * MIB
     assert usable(DEVICES["cpu"], 3, 24 * GIB, 2 * GIB) == 17 * GIB
+
+
+def test_a_projector_is_counted_beside_the_same_gibibyte() -> None:
+    """Ollama asks for a projector's weights and 1 GiB: the weights are in the total, the other is kept free."""
+    with_one = memory(replace(SMALL, projector_bytes=800 * MIB), Load(8192))
+    assert with_one.total == memory(SMALL, Load(8192)).total + 800 * MIB
 
 
 def test_the_log_is_read() -> None:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ops.plan import startup
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ops.plan.concurrency import Traffic
     from ops.plan.gguf_facts import ModelShape
     from ops.plan.gpus import Device
     from ops.plan.memory import Load
+
+
+class Source(StrEnum):
+    """Where a value comes from."""
+
+    OPTION = "option"
+    FILE = "file"
+    """The service's, which --write names: it is there already."""
+    DEFAULT = "default"
+    PLAN = "plan"
+    """It follows from the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +55,10 @@ class Asked:
     margin: float = startup.MARGIN
     least_instances: int = 0
     most_instances: int = 3
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    """By the setting's name; what is missing follows from the others."""
+
+    @property
+    def told(self) -> frozenset[str]:
+        """The settings that an option or the file names."""
+        return frozenset(name for name, source in self.sources.items() if source in (Source.OPTION, Source.FILE))

@@ -1,16 +1,17 @@
 """How many requests at once an instance is sent, and what a given traffic makes of it; pure.
 
 The queue is M/M/c in each instance: requests arrive at random and are split evenly over the instances, an instance
-serves as many as it has slots, and the rest wait in it in the order of their arrival (Erlang's C formula).
+serves as many as it has slots, and the rest wait in it in the order of their arrival (Erlang's C formula). A model's
+requests wait for its own slots, whatever the other models do: there is a queue for each, and all get as much traffic.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 TARGET = 0.6
-"""The share of containerConcurrency that Cloud Run keeps, over a minute (its page "About instance autoscaling")."""
+"""The share of containerConcurrency, and of the CPU, that Cloud Run keeps (its page "About instance autoscaling")."""
 IDLE_SECONDS = 900.0
 """For how long at most an instance without requests is kept, and billed (Cloud Run, about instance autoscaling)."""
 MOST_INSTANCES = 1000
@@ -40,10 +41,10 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One instance's queue in its steady state."""
+    """One instance's queue in its steady state; with several models each one's, but for the last two."""
 
     utilisation: float
-    """The share of its slots that are busy, 0 to 1; from 1 on the queue grows without end."""
+    """The share of the slots that are busy, 0 to 1; from 1 on the queue grows without end."""
     waiting_share: float
     """The share of requests that find no free slot."""
     mean_wait_seconds: float
@@ -52,6 +53,11 @@ class Queue:
     """Requests in the instance on average, the waiting ones too: what Cloud Run counts as its concurrency."""
     empty_share: float
     """The share of time without any request."""
+
+    @property
+    def busy_share(self) -> float:
+        """The share of time with any request: that of a CPU without a GPU, since llama.cpp computes on every core."""
+        return 1 - self.empty_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +77,18 @@ class Scaling:
 
     @property
     def fits(self) -> bool:
-        """Whether as many instances may run as the traffic needs."""
+        """Whether the instances that may run keep up with the traffic: waits stay bounded."""
+        return self.queue.utilisation < 1
+
+    @property
+    def on_target(self) -> bool:
+        """Whether as many instances may run as the autoscaler wants: without, the waits are those of fewer."""
         return self.instances <= self.limit
+
+    @property
+    def running(self) -> int:
+        """The instances that run under this traffic."""
+        return min(self.instances, self.limit)
 
 
 def queue(traffic: Traffic, slots: int) -> Queue:
@@ -106,27 +122,31 @@ def scaling(
     slots: int,
     concurrency: int,
     *,
+    models: int = 1,
+    on_cpu: bool = False,
     start_seconds: float,
     least: int = 0,
     limit: int = 3,
     target: float = TARGET,
     idle_seconds: float = IDLE_SECONDS,
 ) -> Scaling:
-    """Return how many instances Cloud Run runs, and how they fare.
+    """Return how many instances Cloud Run runs, and how they fare; `slots` are those of each of the `models`.
 
-    It adds instances until each has at most `target` of its containerConcurrency in it. From zero, the first request
-    after `idle_seconds` without any waits for a start of `start_seconds`, and so do those that come during it.
+    It adds instances until each has at most `target` of its containerConcurrency in it, and where the model is computed
+    `on_cpu`, until each one's CPUs are busy for at most that share of the time. From zero, the first request after
+    `idle_seconds` without any waits for a start of `start_seconds`, and so do those that come during it.
     """
     needed = next(
         (
             count
             for count in range(max(least, 1), MOST_INSTANCES)
-            if _share(traffic, count, slots).in_instance <= target * concurrency
+            if (each := _share(traffic, count, slots, models)).in_instance <= target * concurrency
+            and (not on_cpu or each.busy_share <= target)
         ),
         MOST_INSTANCES,
     )
     running = min(needed, max(limit, 1))
-    each = _share(traffic, running, slots)
+    each = _share(traffic, running, slots, models)
     # An idle spell ends with the next request, so it is exponential: this share of the time lies beyond its tail.
     asleep = 0.0 if least else each.empty_share**running * math.exp(-traffic.rate * idle_seconds)
     starts = traffic.rate * asleep
@@ -140,5 +160,6 @@ def scaling(
     )
 
 
-def _share(traffic: Traffic, instances: int, slots: int) -> Queue:
-    return queue(Traffic(traffic.rate / instances, traffic.seconds), slots)
+def _share(traffic: Traffic, instances: int, slots: int, models: int) -> Queue:
+    own = queue(Traffic(traffic.rate / instances / models, traffic.seconds), slots)
+    return replace(own, in_instance=own.in_instance * models, empty_share=own.empty_share**models)

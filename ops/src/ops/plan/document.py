@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ops.plan.settings import settings
 
 if TYPE_CHECKING:
+    from ops.plan.concurrency import Scaling
     from ops.plan.planning import Plan
 
 
@@ -33,12 +34,14 @@ def document(plan: Plan) -> dict[str, Any]:
                 "total": plan.total,
                 "usable": plan.usable,
                 "left": plan.left,
-                "fits": plan.left >= 0,
+                "host_left": plan.host_left,
+                "fits": plan.has_room,
             },
             "kv_types": [dataclasses.asdict(fit) for fit in plan.fits],
             "container_concurrency": plan.at_once,
-            "scaling": {**dataclasses.asdict(plan.scaling), "fits": plan.scaling.fits} if plan.scaling else None,
+            "scaling": _scaling(plan.scaling) if plan.scaling else None,
             "choices": [dataclasses.asdict(each) for each in plan.choices],
+            "choices_left_out": plan.left_out,
             "startup": {**dataclasses.asdict(plan.budget), "seconds": plan.budget.seconds, "fits": plan.budget.fits}
             if plan.budget
             else None,
@@ -52,6 +55,10 @@ def document(plan: Plan) -> dict[str, Any]:
         }
     )
     return found
+
+
+def _scaling(scaling: Scaling) -> dict[str, Any]:
+    return {**dataclasses.asdict(scaling), "fits": scaling.fits, "on_target": scaling.on_target}
 
 
 def _plain(value: Any) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ops.plan.memory import CELLS, Load, Memory, Unplannable, memory
+from ops.plan.memory import CELLS, LARGE_CONTEXT, MEDIUM_CONTEXT, Load, Memory, Unplannable, batch, memory
 from ops.plan.options import MOST_SLOTS
 
 if TYPE_CHECKING:
@@ -51,19 +52,40 @@ def fit_of(asked: Asked, kv_type: str, room: int) -> Fit:
         own = memory_of(asked, load)
     except Unplannable as error:
         return Fit(kv_type, None, False, None, None, QUALITY.get(kv_type, ""), str(error))
-    steps = -(-asked.shape.trained_context // CELLS)
-    context = _largest(lambda step: fits(replace(load, context=step * CELLS)), steps)
     slots = 1 if asked.shape.has_one_slot else MOST_SLOTS
     return Fit(
         kv_type=kv_type,
         memory=own,
         fits=fits(load),
-        largest_context=min(context * CELLS, asked.shape.trained_context) if context else None,
-        largest_parallel=_largest(lambda count: fits(replace(load, parallel=count)), slots) or None,
+        largest_context=largest_context(asked, load, fits),
+        largest_parallel=next((count for count in range(slots, 0, -1) if fits(replace(load, parallel=count))), None),
         quality=QUALITY.get(kv_type, ""),
     )
 
 
-def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """Return the largest number up to `most` that fits, or 0; from above, since a smaller batch can make room again."""
-    return next((number for number in range(most, 0, -1) if fits(number)), 0)
+def largest_context(asked: Asked, load: Load, fits: Callable[[Load], bool]) -> int | None:
+    """Return the largest context that fits, by bisection: a model may be trained for millions of tokens.
+
+    More context takes more memory while Ollama's batch is the same. It grows at two bounds only, and shrinks between
+    them where the room gets short: from the end of each range, the batch there is tried on all of the range.
+    """
+    trained, slots = asked.shape.trained_context, 1 if asked.shape.has_one_slot else load.parallel
+    bounds = [min(bound // slots, trained) // CELLS for bound in (LARGE_CONTEXT, MEDIUM_CONTEXT)]
+    high = -(-trained // CELLS)
+    for low in (*bounds, 0):
+        end = high
+        while end > low:
+            context = min(end * CELLS, trained)
+            tokens = load.batch or batch(asked.shape, context * slots, asked.device.memory_bytes or 0)
+            fitting = _last(fits, replace(load, batch=tokens), low, end)
+            if fitting == end:
+                return context
+            end = fitting
+        high = low
+    return None
+
+
+def _last(fits: Callable[[Load], bool], load: Load, low: int, high: int) -> int:
+    """Return the last of the contexts above `low`, in cells, that fits; `low` where none does."""
+    steps = range(low + 1, high + 1)
+    return low + bisect_left(steps, True, key=lambda step: not fits(replace(load, context=step * CELLS)))

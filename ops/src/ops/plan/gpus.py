@@ -10,7 +10,9 @@ CPU = "cpu"
 KEPT_FREE = GIB
 """What llama.cpp leaves free before it moves layers to the CPU (`--fit-target`, 1024 MiB by default).
 
-With a projector Ollama asks for its weights and as much again for its buffers in the place of that.
+Beside a projector Ollama asks for the projector's weights, which llama.cpp's fitting does not see, and 1 GiB for its
+buffers (`mmprojFitTargetMiB`): the weights are counted with the model, so that the same gibibyte stays. Without a GPU
+it is what Ollama and its runners take beside the models.
 """
 
 RUNNER_BYTES = 457 * MIB
@@ -46,10 +48,12 @@ DEVICES = {
 
 
 def usable(device: Device, models: int, container: int, prompt_cache: int) -> int:
-    """Return the bytes that models may take: the device's, or without a GPU the container's, less what must be free.
-
-    `prompt_cache` is LLAMA_ARG_CACHE_RAM in bytes, for each model: host memory, so that it counts only without a GPU.
-    """
+    """Return the bytes that models may take: the device's, or without a GPU the host's, less what must be free."""
     if device.memory_bytes is not None:
         return device.memory_bytes - KEPT_FREE - models * RUNNER_BYTES
+    return host_room(models, container, prompt_cache)
+
+
+def host_room(models: int, container: int, prompt_cache: int) -> int:
+    """Return the bytes of the container that models may take; `prompt_cache` is LLAMA_ARG_CACHE_RAM, for each model."""
     return container - KEPT_FREE - models * prompt_cache

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 DEVICES = ("nvidia-l4", "nvidia-rtx-pro-6000", "cpu")
 KV_TYPES = ("f16", "q8_0", "q4_0")
 MOST_SLOTS, MOST_MODELS = 256, 64
-DEFAULT_CONTEXT, DEFAULT_PROMPT_CACHE_MIB = 8192, 2048
+LEAST_NUMBER, MOST_NUMBER = 1e-9, 1e9
+"""Of seconds, rates and sizes: beyond any real one, and far from where floats end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `ops plan` takes."""
+    """Declare what `ops plan` takes. What is None was not given: `ops.plan.question` knows what holds then."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a GGUF file, or a model of the local Ollama store")
     add("--url", help="ask the Ollama that listens there instead (its /api/show): http://127.0.0.1:11434")
@@ -23,20 +23,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the local store (OLLAMA_MODELS, else ~/.ollama/models, else ops up's)",
     )
-    add("--gpu", choices=DEVICES, default=DEVICES[0], help="the device (%(default)s)")
+    add("--gpu", type=device, metavar="DEVICE", help=f"{', '.join(DEVICES)} (the first)")
     add("--gpu-memory", type=_positive, metavar="GIB", help="what the GPU reports, where you know better")
-    add("--context", type=_count, default=DEFAULT_CONTEXT, metavar="TOKENS", help="of each slot (%(default)s)")
-    add("--parallel", type=_slots, default=4, metavar="N", help="slots of each model (%(default)s)")
-    add("--kv-cache-type", choices=KV_TYPES, default=KV_TYPES[0], help="of keys and values (%(default)s)")
-    add("--models", type=_models, default=1, metavar="N", help="such models loaded at once (%(default)s)")
-    add("--ideal-batch", type=_count, metavar="N", help="requests that a model works on best at once (its slots)")
-    add("--batch", type=_count, metavar="TOKENS", help="num_batch, where the model pins it (Ollama's choice)")
-    add("--no-flash-attention", action="store_true", help="as with OLLAMA_FLASH_ATTENTION=0")
-    add("--swa-full", action="store_true", help="windows kept in full, LLAMA_ARG_SWA_FULL=1 (as in --write's file)")
+    add("--context", type=count, metavar="TOKENS", help="of each slot (8192)")
+    add("--parallel", type=slots, metavar="N", help="slots of each model (4)")
+    add("--kv-cache-type", type=kv_type, metavar="TYPE", help=f"of keys and values: {', '.join(KV_TYPES)} (the first)")
+    add("--models", type=models, metavar="N", help="such models loaded at once (1)")
+    add("--ideal-batch", type=count, metavar="N", help="requests that a model works on best at once (its slots)")
+    add("--batch", type=count, metavar="TOKENS", help="num_batch, where the model pins it (Ollama's choice)")
+    add("--flash-attention", action=argparse.BooleanOptionalAction, help="OLLAMA_FLASH_ATTENTION (on)")
+    add("--swa-full", action=argparse.BooleanOptionalAction, help="windows kept in full: LLAMA_ARG_SWA_FULL (off)")
     _instance(parser.add_argument_group("the instance (of --write's file, else the device's usual)"))
     _traffic(parser.add_argument_group("traffic, for instances, waits and cost"))
     _start(parser.add_argument_group("the start, for the startup probe"))
-    add("--write", type=Path, metavar="FILE", help="put the settings into this service.yaml; its comments stay")
+    add(
+        "--write",
+        type=Path,
+        metavar="FILE",
+        help="put the settings into this service.yaml; what no option names is taken from it",
+    )
     add("--format", choices=["text", "json"], default="text", help="for people, or for programs (%(default)s)")
 
 
@@ -44,8 +49,13 @@ def _instance(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--cpu", type=_positive, metavar="N", help="of all containers together")
     add("--memory", type=_positive, metavar="GIB", help="of all containers together")
-    add("--prompt-cache", type=_whole, metavar="MIB", help="LLAMA_ARG_CACHE_RAM (2048); counts with --gpu cpu")
-    add("--zonal-redundancy", action="store_true", help="of the GPU: dearer")
+    add(
+        "--prompt-cache",
+        type=whole,
+        metavar="MIB",
+        help="of each model, in the host's memory: LLAMA_ARG_CACHE_RAM (2048)",
+    )
+    add("--zonal-redundancy", action=argparse.BooleanOptionalAction, help="of the GPU: dearer (off)")
     add("--gpu-price", type=_positive, metavar="USD", help="of the GPU for a second, where no list price was found")
 
 
@@ -60,11 +70,9 @@ def _traffic(group: argparse._ArgumentGroup) -> None:
         metavar="N:S,…",
         help="by a load test: slots, and seconds of a request with all of them busy: 1:2.1,2:2.9,4:4.6",
     )
-    add("--tokens", type=_count, metavar="N", help="of an answer")
-    add("--min-instances", type=_whole, default=0, metavar="N", help="minScale (%(default)s)")
-    add(
-        "--max-instances", type=_count, default=3, metavar="N", help="maxScale (%(default)s: the GPU quota of a region)"
-    )
+    add("--tokens", type=count, metavar="N", help="of an answer")
+    add("--min-instances", type=whole, metavar="N", help="minScale (0)")
+    add("--max-instances", type=count, metavar="N", help="maxScale (3: the GPU quota of a region)")
 
 
 def _start(group: argparse._ArgumentGroup) -> None:
@@ -75,7 +83,8 @@ def _start(group: argparse._ArgumentGroup) -> None:
     add("--margin", type=_margin, default=2.0, metavar="X", help="times the usual start (%(default)s)")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Read a whole number from 1 on; `argparse.ArgumentTypeError` for anything else, here and below."""
     if not text.isdecimal() or not 0 < int(text) <= 10**9:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
     return int(text)
@@ -83,24 +92,41 @@ def _count(text: str) -> int:
 
 def _measured(text: str) -> tuple[tuple[int, float], ...]:
     pairs = [each.partition(":") for each in text.split(",")]
-    return tuple(sorted({_slots(slots.strip()): _positive(seconds) for slots, _, seconds in pairs}.items()))
+    return tuple(sorted({slots(each.strip()): _positive(seconds) for each, _, seconds in pairs}.items()))
 
 
-def _slots(text: str) -> int:
-    if (count := _count(text)) > MOST_SLOTS:
+def slots(text: str) -> int:
+    """Read a number of slots, as many as llama.cpp takes."""
+    if (found := count(text)) > MOST_SLOTS:
         raise argparse.ArgumentTypeError(f"llama.cpp takes at most {MOST_SLOTS} slots, found {text!r}")
-    return count
+    return found
 
 
-def _models(text: str) -> int:
-    if (count := _count(text)) > MOST_MODELS:
+def models(text: str) -> int:
+    """Read a number of models."""
+    if (found := count(text)) > MOST_MODELS:
         raise argparse.ArgumentTypeError(
             f"more than {MOST_MODELS} models in one instance are not planned, found {text!r}"
         )
-    return count
+    return found
 
 
-def _whole(text: str) -> int:
+def device(text: str) -> str:
+    """Read a device's name."""
+    if text not in DEVICES:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(DEVICES)}, found {text!r}")
+    return text
+
+
+def kv_type(text: str) -> str:
+    """Read the type of a KV cache."""
+    if text not in KV_TYPES:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(KV_TYPES)}, found {text!r}")
+    return text
+
+
+def whole(text: str) -> int:
+    """Read a whole number from 0 on."""
     if not text.isdecimal() or int(text) > 10**9:
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, found {text!r}")
     return int(text)
@@ -111,8 +137,8 @@ def _positive(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    if not LEAST_NUMBER <= value <= MOST_NUMBER:
+        raise argparse.ArgumentTypeError(f"expected a number from {LEAST_NUMBER:g} to {MOST_NUMBER:g}, found {text!r}")
     return value
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ops.plan import concurrency, cost, startup
 from ops.plan.errors import PlanRefused
 from ops.plan.fits import Fit, fit_of, memory_of
-from ops.plan.gpus import usable
+from ops.plan.gpus import host_room, usable
 from ops.plan.memory import GIB, KV_TYPES, MIB, Memory, Unplannable
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ class Choice:
     slots: int
     at_once: int
     fits: bool
-    """In memory, and with the instances that may run."""
+    """In memory, and the instances that may run keep up."""
+    on_target: bool
+    """As many instances may run as the autoscaler wants."""
     requests_per_second: float
     """That one instance serves with all slots busy."""
     instances: int
@@ -65,6 +67,8 @@ class Plan:
     price_unknown: str
     choices: tuple[Choice, ...]
     """What throughput, latency and cost become with each number of slots that was measured."""
+    left_out: tuple[str, ...]
+    """Why a number of slots that was measured cannot be planned."""
     prices: cost.Prices
 
     @property
@@ -82,6 +86,20 @@ class Plan:
         """Bytes that stay free below what may be used; negative: so many too many."""
         return self.usable - self.total
 
+    @property
+    def host_left(self) -> int | None:
+        """The same of the container's memory when the models are on a GPU; None without one."""
+        asked = self.asked
+        if not asked.device.is_gpu:
+            return None
+        room = host_room(asked.models, int(asked.container_gib * GIB), asked.prompt_cache_mib * MIB)
+        return room - asked.models * self.memory.host
+
+    @property
+    def has_room(self) -> bool:
+        """Whether all fits, on the GPU and in the host's memory."""
+        return self.left >= 0 and (self.host_left is None or self.host_left >= 0)
+
 
 MONTH_HOURS = 730
 
@@ -93,6 +111,15 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
         PlanRefused: the settings do not go together.
 
     """
+    found = _alone(asked, prices)
+    kv_types = dict.fromkeys((*KV_TYPES, asked.load.kv_type))
+    fits = tuple(fit_of(found.asked, kv_type, found.usable) for kv_type in kv_types)
+    choices, left_out = _choices(found.asked, prices)
+    return replace(found, fits=fits, choices=choices, left_out=left_out)
+
+
+def _alone(asked: Asked, prices: cost.Prices) -> Plan:
+    """Return the plan without what else would fit, or was measured."""
     device = replace(asked.device, memory_bytes=asked.memory_bytes or asked.device.memory_bytes)
     asked = replace(asked, device=device)
     room = usable(device, asked.models, int(asked.container_gib * GIB), asked.prompt_cache_mib * MIB)
@@ -111,33 +138,39 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
         costs, unknown = _costs(asked, scaling, prices), ""
     except cost.PriceUnknown as error:
         costs, unknown = None, str(error)
-    fits = tuple(fit_of(asked, kv_type, room) for kv_type in dict.fromkeys((*KV_TYPES, asked.load.kv_type)))
-    return Plan(asked, own, room, fits, at_once, scaling, budget, costs, unknown, _choices(asked, prices), prices)
+    return Plan(asked, own, room, (), at_once, scaling, budget, costs, unknown, (), (), prices)
 
 
-def _choices(asked: Asked, prices: cost.Prices) -> tuple[Choice, ...]:
+def _choices(asked: Asked, prices: cost.Prices) -> tuple[tuple[Choice, ...], tuple[str, ...]]:
+    """Return a choice for each number of slots that was measured, and why others are none."""
     if asked.traffic is None:
-        return ()
-    found = []
+        return (), ()
+    found, left_out = [], []
     for slots, seconds in asked.measured:
         traffic = replace(asked.traffic, seconds=seconds)
-        own = plan(replace(asked, load=replace(asked.load, parallel=slots), traffic=traffic, measured=()), prices)
-        if own.scaling is None:
-            continue
-        found.append(
-            Choice(
-                slots=slots,
-                at_once=own.at_once,
-                fits=own.left >= 0 and own.scaling.fits,
-                requests_per_second=own.memory.slots * asked.models / seconds,
-                instances=own.scaling.instances,
-                seconds=seconds + own.scaling.queue.mean_wait_seconds,
-                p95_wait_seconds=own.scaling.queue.p95_wait_seconds,
-                usd_per_month=own.costs.usd_per_month if own.costs else None,
-                usd_per_million_tokens=own.costs.usd_per_million_tokens if own.costs else None,
-            )
-        )
-    return tuple(found)
+        try:
+            own = _alone(replace(asked, load=replace(asked.load, parallel=slots), traffic=traffic), prices)
+        except PlanRefused as error:
+            left_out.append(f"{slots} slots: {error}")
+        else:
+            if own.scaling:
+                found.append(_choice(own, own.scaling, slots, seconds))
+    return tuple(found), tuple(left_out)
+
+
+def _choice(own: Plan, scaling: concurrency.Scaling, slots: int, seconds: float) -> Choice:
+    return Choice(
+        slots=slots,
+        at_once=own.at_once,
+        fits=own.has_room and scaling.fits,
+        on_target=scaling.on_target,
+        requests_per_second=own.memory.slots * own.asked.models / seconds,
+        instances=scaling.instances,
+        seconds=seconds + scaling.queue.mean_wait_seconds,
+        p95_wait_seconds=scaling.queue.p95_wait_seconds,
+        usd_per_month=own.costs.usd_per_month if own.costs else None,
+        usd_per_million_tokens=own.costs.usd_per_million_tokens if own.costs else None,
+    )
 
 
 def _budget(asked: Asked) -> startup.Budget | None:
@@ -158,8 +191,10 @@ def _scaling(asked: Asked, own: Memory, at_once: int, budget: startup.Budget | N
         return None
     return concurrency.scaling(
         asked.traffic,
-        own.slots * asked.models,
+        own.slots,
         at_once,
+        models=asked.models,
+        on_cpu=not asked.device.is_gpu,
         start_seconds=budget.usual if budget else asked.around_seconds,
         least=asked.least_instances,
         limit=asked.most_instances,
@@ -172,8 +207,8 @@ def _costs(asked: Asked, scaling: concurrency.Scaling | None, prices: cost.Price
     tail = hour * concurrency.IDLE_SECONDS / cost.HOUR_SECONDS
     if scaling is None or asked.traffic is None:
         return Costs(hour, tail, None, None)
-    running = min(scaling.instances, scaling.limit)
-    billed = hour * (scaling.up_share if running == 1 else max(running, asked.least_instances))
+    running = scaling.running
+    billed = hour * (scaling.up_share if running == 1 else running)
     tokens = asked.traffic.rate * asked.tokens if asked.tokens and scaling.fits else None
     million = cost.usd_per_million_tokens(billed, tokens) if tokens else None
     return Costs(hour, tail, billed * MONTH_HOURS, million)

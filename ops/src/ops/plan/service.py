@@ -4,89 +4,112 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml.scalarstring import ScalarString, SingleQuotedScalarString
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
-from ops.lint.rules.resources import gib, sizes
-from ops.lint.values import items, mapping, whole
-from ops.lint.view import View
+from ops import yaml_edit
+from ops.lint.rules.resources import accelerator, gib, sizes
+from ops.lint.values import mapping
+from ops.lint.view import REVISION as PLACE
+from ops.lint.view import REVISION_ANNOTATIONS, View
 from ops.plan.errors import PlanRefused
-from ops.plan.settings import AGENT, ANNOTATIONS, BOTH_PROBES, OLLAMA, REVISION
+from ops.plan.gpus import CPU
+from ops.plan.settings import AGENT, ANNOTATIONS, BOTH_PROBES, CONTEXT, DEVICE, MODELS, OLLAMA, REVISION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ops.lint.view import Container
     from ops.plan.settings import Setting
+    from ops.yaml_edit import Place
 
 ACCELERATOR = "run.googleapis.com/accelerator"
 PINNED = re.compile(r"@[0-9]+(?=,|$|\s)")
 """The context behind a model's name in PROBE_AGENT_MODEL."""
-ON = frozenset({"1", "true", "on", "enabled"})
-"""How llama.cpp's variables are switched on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the file says already; None where it does not."""
+    """What the file says already."""
 
     vcpu: float
     gib: float
     container_gib: float | None
-    prompt_cache_mib: int | None
-    has_full_windows: bool
+    """Of Ollama's container; None where the file has no such limit."""
     has_gpu: bool
+    """A limit or a node selector asks for one."""
+    has_gpu_limit: bool
+    written: Mapping[str, str]
+    """Values by the setting's name (`ops.plan.settings`), as text; missing or empty where the file has none."""
 
 
 class Service:
-    """A service that was read by `ops.yaml_edit`; PlanRefused where it has no Ollama or no agent."""
+    """A service's text; NotYaml where it is none, PlanRefused where it has no Ollama or no agent."""
 
-    def __init__(self, document: Any) -> None:
-        view = View(mapping(document))
+    def __init__(self, text: str) -> None:
+        self._text, self._document = text, yaml_edit.load(text)
+        view = View(mapping(self._document))
         if view.ollama is None or view.agent is None:
             raise PlanRefused(
                 "it is no service with one container for Ollama and one for the probe-agent; start from service.yaml"
             )
         self._view, self._ollama, self._agent = view, view.ollama, view.agent
-        self._document = document
+        self._scalars: dict[Place, str | int] = {}
+        self._has_new = False
 
     @property
     def given(self) -> Given:
         """What the file says already."""
         cpu, memory = sizes(self._view)
-        env = self._ollama.env
+        has_limit = any("nvidia.com/gpu" in each.limits for each in self._view.containers)
         return Given(
             vcpu=cpu,
             gib=memory,
             container_gib=gib(self._ollama.limits.get("memory")),
-            prompt_cache_mib=whole(env.get("LLAMA_ARG_CACHE_RAM")),
-            has_full_windows=env.get("LLAMA_ARG_SWA_FULL", "").lower() in ON,
             has_gpu=self._view.gpu,
+            has_gpu_limit=has_limit,
+            written=self._written(),
         )
 
-    def put(self, wanted: Sequence[Setting]) -> list[str]:
-        """Set the values in place; returns a line for each that was another one before."""
-        return [line for each in wanted for line in self._put(each)]
+    def _written(self) -> dict[str, str]:
+        found = {**self._view.annotations, **self._ollama.env}
+        found[DEVICE] = accelerator(self._view) or ("" if self._view.gpu else CPU)
+        if self._view.settings:
+            pins = self._view.settings.models
+            found[MODELS] = str(len(pins))
+            contexts = {pin.num_ctx for pin in pins}
+            if CONTEXT not in found and len(contexts) == 1:
+                found[CONTEXT] = str(contexts.pop() or "")
+        return found
+
+    def put(self, wanted: Iterable[Setting]) -> tuple[str, list[str]]:
+        """Return the text with the values set, and a line for each that was another one before.
+
+        Raises `PlanRefused`, and `yaml_edit.NotSettable`: a value is written so that it cannot be set.
+        """
+        changes = [line for each in wanted for line in self._put(each)]
+        text = yaml_edit.dump(self._document, like=self._text) if self._has_new else self._text
+        return yaml_edit.with_scalars(text, self._scalars), changes
 
     def _put(self, setting: Setting) -> Iterator[str]:
-        revision = self._document["spec"]["template"]["spec"]
         containers = {OLLAMA: [self._ollama], AGENT: [self._agent]}.get(setting.place, [self._ollama, self._agent])
-        if setting.name == "nodeSelector":
-            yield from _set(revision.setdefault("nodeSelector", {}), ACCELERATOR, setting.value, REVISION)
+        if setting.name == DEVICE:
+            yield from self._set((*PLACE, DEVICE, ACCELERATOR), setting.value, REVISION)
         elif setting.place == REVISION:
-            yield from _set(revision, setting.name, setting.value, REVISION)
+            yield from self._set((*PLACE, setting.name), setting.value, REVISION)
         elif setting.place == ANNOTATIONS:
-            metadata = self._document["spec"]["template"].setdefault("metadata", {})
-            yield from _set(metadata.setdefault("annotations", {}), setting.name, setting.value, ANNOTATIONS)
+            yield from self._set((*REVISION_ANNOTATIONS, setting.name), setting.value, ANNOTATIONS)
         elif setting.place == BOTH_PROBES:
             for each in containers:
                 if each.raw.get("startupProbe"):
-                    yield from _set(each.raw["startupProbe"], setting.name, setting.value, f"{each.name}: startupProbe")
+                    place = (*each.place, "startupProbe", setting.name)
+                    yield from self._set(place, setting.value, f"{each.name}: startupProbe")
         else:
             for each in containers:
-                yield from _set_variable(each, setting.name, str(setting.value))
-            if setting.name == "OLLAMA_CONTEXT_LENGTH":
+                yield from self._set_variable(each, setting.name, str(setting.value))
+            if setting.name == CONTEXT:
                 yield from self._pin(str(setting.value))
 
     def _pin(self, context: str) -> Iterator[str]:
@@ -94,36 +117,47 @@ class Service:
         pinned = PINNED.sub(f"@{context}", self._agent.env.get("PROBE_AGENT_MODEL", ""))
         for name, value in (("PROBE_AGENT_MODEL", pinned), ("PROBE_AGENT_NUM_CTX", context)):
             if name in self._agent.env:
-                yield from _set_variable(self._agent, name, value)
+                yield from self._set_variable(self._agent, name, value)
+
+    def _set(self, place: Place, value: str | int, where: str) -> Iterator[str]:
+        into = self._document
+        for step, following in pairwise(place):
+            if isinstance(step, str) and into.get(step) is None:
+                into[step] = {}
+            into = into[step]
+            if not isinstance(into, list if isinstance(following, int) else dict):
+                raise PlanRefused(f"{where}: {step} is not of the type that a service has there; see ops lint")
+        old = into.get(place[-1])
+        if old is None:
+            into[place[-1]] = _quoted(value)
+            self._has_new = True
+        elif str(old) != str(value):
+            self._scalars[place] = value
+        else:
+            return
+        yield f"{where}: {place[-1]}: {'unset' if old is None else old} -> {value}"
+
+    def _set_variable(self, container: Container, name: str, value: str) -> Iterator[str]:
+        where = f"container {container.name}"
+        if name in container.referred:
+            yield f"{where}: {name}: comes from elsewhere and is left as it is; it should be {value}"
+        elif name in container.env_places:
+            for line in self._set((*container.env_places[name], "value"), value, where):
+                yield line.replace(": value: ", f": {name}: ", 1)
+        else:
+            raw: Any = container.raw
+            if not raw.get("env"):
+                raw["env"] = []
+            if not isinstance(raw["env"], list):
+                raise PlanRefused(f"{where}: env is no list; see ops lint")
+            raw["env"].append({"name": name, "value": _quoted(value)})
+            self._has_new = True
+            yield f"{where}: {name}: unset -> {value}"
 
 
-def _set(into: Any, name: str, value: str | int, where: str) -> Iterator[str]:
-    old = into.get(name)
-    if str(old) != str(value):
-        into[name] = _like(old, value)
-        yield f"{where}: {name}: {'unset' if old is None else old} -> {value}"
-
-
-def _set_variable(container: Container, name: str, value: str) -> Iterator[str]:
-    where = f"container {container.name}"
-    if name in container.referred:
-        yield f"{where}: {name}: comes from elsewhere and is left as it is; it should be {value}"
-        return
-    raw: Any = container.raw
-    entry = next((each for each in items(raw.get("env")) if mapping(each).get("name") == name), None)
-    if entry is None:
-        raw.setdefault("env", []).append({"name": name, "value": _like(None, value)})
-        yield f"{where}: {name}: unset -> {value}"
-    elif str(entry.get("value")) != value:
-        old, entry["value"] = entry.get("value"), _like(entry.get("value"), value)
-        yield f"{where}: {name}: {old} -> {value}"
-
-
-def _like(old: Any, value: str | int) -> Any:
-    """Return text in the old one's quotes, or in quotes where YAML would read it as something else."""
+def _quoted(value: str | int) -> str | int:
+    """Return text in quotes where YAML would read it as something else."""
     if isinstance(value, int):
         return value
-    if isinstance(old, ScalarString):
-        return type(old)(value)
     reads_otherwise = value.replace(".", "", 1).isdigit() or value in {"true", "false"}
     return SingleQuotedScalarString(value) if reads_otherwise else value

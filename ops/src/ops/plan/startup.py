@@ -15,7 +15,7 @@ LEAST_SECONDS = 60.0
 BOOT_SECONDS = 10.0
 """Before the first byte of the weights is read: container, driver (5 s by Cloud Run's GPU page) and Ollama itself."""
 WARM_SECONDS = 10.0
-"""After the last one: the first tokens and the warm-up prompts. `ops plan --boot-seconds` has both."""
+"""After the last one: the first tokens and the warm-up prompts. `ops plan --around-seconds` has both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,18 +87,23 @@ def _memory(plan: Plan) -> Table:
         table.add_row(
             "beside it, in the host's memory", "", size(own.host), size(own.host * plan.asked.models), style="dim"
         )
+    if plan.asked.device.is_gpu and (cache := plan.asked.prompt_cache_mib * MIB):
+        table.add_row("prompt caches there, at most", "", size(cache), size(cache * plan.asked.models), style="dim")
     return table
 
 
 def _verdict(plan: Plan) -> Text:
-    if plan.left >= 0:
-        return Text(f"fits, {size(plan.left)} to spare\n", style="green")
-    what = (
-        "layers go to the CPU, and the agent reports SpilledToCpu"
-        if plan.asked.device.is_gpu
-        else "the container is killed"
-    )
-    return Text(f"does not fit: {size(-plan.left)} too many; {what}\n", style="bold red")
+    if plan.left < 0:
+        on_gpu = plan.asked.device.is_gpu
+        what = "layers go to the CPU, and the agent reports SpilledToCpu" if on_gpu else "the container is killed"
+        return Text(f"does not fit: {size(-plan.left)} too many; {what}\n", style="bold red")
+    if plan.host_left is not None and plan.host_left < 0:
+        return Text(
+            f"does not fit: {size(-plan.host_left)} too many for the container's {plan.asked.container_gib:g} GiB: "
+            "it is killed; give it more, or less to prompt caches (LLAMA_ARG_CACHE_RAM)\n",
+            style="bold red",
+        )
+    return Text(f"fits, {size(plan.left)} to spare\n", style="green")
 
 
 def _kv_types(plan: Plan) -> Table:
@@ -176,7 +181,7 @@ def _cost(plan: Plan) -> Iterator[RenderableType]:
 
 
 def _settings(plan: Plan) -> Table:
-    table = grid("\nSettings", "where", "name", "value", "why")
+    table = grid("\nSettings", "where", "name", "value", "from", "why")
     for each in settings(plan):
-        table.add_row(each.place, each.name, str(each.value), each.reason)
+        table.add_row(each.place, each.name, str(each.value), each.source, each.reason)
     return table
