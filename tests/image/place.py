@@ -125,7 +125,9 @@ class Entrypoint(ServerProcess):
             "RUNTIME_DIR": str(self.runtime),
             **(environ or {}),
         }
-        super().__init__([*user, "bash", str(IMAGE / "entrypoint.sh")], home, variables)
+        # Copied, because the checkout may lie where that user may not enter.
+        script = shutil.copy(IMAGE / "entrypoint.sh", home)
+        super().__init__([*user, "bash", str(script)], home, variables)
 
     def post(self, path: str, fields: Mapping[str, Any]) -> httpx.Response:
         """Ask Ollama."""
