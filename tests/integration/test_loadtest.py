@@ -206,9 +206,10 @@ def test_another_run_is_not_resumed(known: str, tmp_path: Path, capfd: pytest.Ca
 
 def test_two_runs_are_compared(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A server that takes half as long differs beyond noise, in the table and in the file."""
-    loadtest(known, tmp_path / "a", "--concurrency", "1")
+    thrice = ("--concurrency", "1", "--repetitions", "3")
+    loadtest(known, tmp_path / "a", *thrice)
     with KnownServer(slots=SLOTS, service=SERVICE / 2) as server:
-        loadtest(server.url, tmp_path / "b", "--concurrency", "1")
+        loadtest(server.url, tmp_path / "b", *thrice)
     files = [str(tmp_path / name / "run.json") for name in "ab"]
     assert main(["loadtest", "compare", *files, "--json", str(tmp_path / "c.json")]) == 0
     assert "differs" in capfd.readouterr().out

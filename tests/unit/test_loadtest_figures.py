@@ -71,6 +71,43 @@ def test_nineteen_intervals_of_twenty_hold_the_truth() -> None:
     assert 180 <= held <= 199
 
 
+@pytest.mark.parametrize(("freedom", "confidence", "known"), [(2, 0.95, 4.3027), (4, 0.99, 4.6041), (30, 0.95, 2.0423)])
+def test_students_t_is_that_of_the_tables(freedom: int, confidence: float, known: float) -> None:
+    """The quantile, both sides, as any table of it has it."""
+    assert statistics.student_t(freedom, confidence) == pytest.approx(known, rel=1e-3)
+
+
+def test_nineteen_throughputs_of_twenty_are_in_their_interval() -> None:
+    """Of many runs on a machine whose pace drifts between repetitions, about 95 % hold the true rate."""
+    held = 0
+    for seed in range(300):
+        draw = random.Random(seed)  # noqa: S311 — the same
+        found = figures.of([steady(2, 0.7 * draw.lognormvariate(0, 0.05), 20) for _ in range(3)], ())
+        low, high = (found["requests_per_second"].low, found["requests_per_second"].high)
+        assert low is not None
+        assert high is not None
+        held += low <= 2 / 0.7 <= high
+    assert 273 <= held <= 297
+
+
+def test_two_repetitions_have_no_interval_of_throughput() -> None:
+    """They say too little of how repetitions differ."""
+    found = figures.of([steady(2, 0.7, 20), steady(2, 0.71, 20)], ())
+    assert (found["tokens_per_second"].low, found["tokens_per_second"].high) == (None, None)
+
+
+def test_repetitions_that_differ_widen_a_percentile() -> None:
+    """Three repetitions at three paces are three samples, however many requests each has."""
+    alike, apart = (
+        figures.of([steady(2, 0.7 * pace, 40) for pace in paces], ())["e2e_p50"]
+        for paces in ((1.0, 1.0, 1.0), (0.8, 1.0, 1.2))
+    )
+    assert alike.low == pytest.approx(0.7)
+    assert alike.high == pytest.approx(0.7)
+    assert apart.low == pytest.approx(0.56)
+    assert apart.high == pytest.approx(0.84)
+
+
 def test_waiting_for_each_other_widens_an_interval() -> None:
     """Requests that come and go together are resampled together: they are worth one, not many."""
     draw = random.Random(1)  # noqa: S311 — the same
