@@ -134,6 +134,8 @@ def _knee(loop: Loop, levels: Sequence[float], seconds: float) -> float:
         settings = Settings(
             target=_url(server),
             local=False,
+            service_sha256=None,
+            up_options=(),
             api=Api.NATIVE,
             model="m",
             loop=loop,

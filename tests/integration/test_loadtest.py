@@ -95,6 +95,7 @@ def test_no_server_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     url = f"http://127.0.0.1:{free_port()}"
     line = refused(capfd, "run", url, *QUICK, "--out", str(tmp_path))
     assert line.startswith(f"ops loadtest run: {url}/api/chat: the first request failed: no connection")
+    assert not list(tmp_path.iterdir())  # nothing was measured, so there is no run
     assert "is the service up" in line
 
 
@@ -202,6 +203,40 @@ def test_another_run_is_not_resumed(known: str, tmp_path: Path, capfd: pytest.Ca
     loadtest(known, tmp_path, "--concurrency", "1")
     line = refused(capfd, "run", known, *QUICK, "--concurrency", "2", "--resume", str(tmp_path / "run.json"))
     assert "levels: [1.0] then, [2.0] now" in line
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"server_version": "0.1"}, "server_version: 0.1 then, known now"),
+        ({"model": "other"}, "model: other then, m now"),
+    ],
+)
+def test_another_server_is_not_resumed(
+    changed: dict[str, str], complaint: str, known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A run that another model or version began is left as it is, and the line says what differs."""
+    _, run = loadtest(known, tmp_path, "--concurrency", "1")
+    run["environment"] |= changed
+    run["steps"][0]["repetitions"].pop()
+    run["steps"][0]["complete"] = False
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(run))
+    before = file.read_bytes()
+    assert complaint in refused(capfd, "run", known, *QUICK, "--concurrency", "1", "--resume", str(file))
+    assert file.read_bytes() == before
+
+
+def test_another_service_of_the_same_name_is_not_resumed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The file's content and the options of `ops up` are settings, too."""
+    file, out = up_service.write(tmp_path, up_service.document()), tmp_path / "out"
+    words = ("run", "--up", str(file), *QUICK, "--concurrency", "1", "--repetitions", "1")
+    assert main(["loadtest", *words, *containers(), "--out", str(out)]) == 0
+    capfd.readouterr()
+    file.write_text(file.read_text() + "# changed\n")
+    line = refused(capfd, *words, "--up-options=--standin", "--resume", str(out / "run.json"))
+    assert "service_sha256: " in line
+    assert "up_options: " in line
 
 
 def test_two_runs_are_compared(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ops.loadtest.limits import Limit
     from ops.loadtest.options import Options
     from ops.loadtest.run import Run
+    from ops.loadtest.step import Repetition
     from ops.loadtest.workload import Workload
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -46,7 +47,6 @@ def measure(options: Options, console: Console) -> int:
     )
     price = money.usd_per_second(document, options.usd_per_hour)
     keeper = _Keeper(begun, options, price)
-    keeper.save()
     with Display(console, chosen, options.limits) as display:
         display.line(_headline(options, chosen), "bold")
         sweep = Sweep(
@@ -60,6 +60,8 @@ def measure(options: Options, console: Console) -> int:
             service=(options.up, options.up_options) if options.up else None,
         )
         failure = asyncio.run(_until_stopped(sweep))
+    if failure is not None and not keeper.has_more:
+        raise failure  # a file that says nothing more than before is not written
     begun.ended, begun.failure = run.now(), None if failure is None else str(failure)
     found = keeper.finish(console)
     if failure is not None:
@@ -96,6 +98,15 @@ class _Keeper:
         self._rule = Rule(options.models, options.batch)
         self._price = price
         self._out = options.out
+        self._before = self._measured()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether anything was measured since the begin."""
+        return self._measured() != self._before
+
+    def _measured(self) -> tuple[tuple[Repetition, ...], ...]:
+        return tuple(tuple(each.repetitions) for each in self._run.steps)
 
     def save(self) -> None:
         """Write what there is so far."""
@@ -163,13 +174,19 @@ def _workload(options: Options) -> tuple[str | None, Workload]:
         return None, workload.Synthetic(prompt, answer, options.shared_prefix, options.seed)
     answer = lengths.parse(options.answer_tokens)
     requests = workload.read(options.prompts, round(answer.first))
-    return hashlib.sha256(options.prompts.read_bytes()).hexdigest(), workload.Replay(requests, options.seed)
+    return _sha256(options.prompts), workload.Replay(requests, options.seed)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _settings(options: Options, checksum: str | None) -> Settings:
     return Settings(
         target=options.url or str(options.up),
         local=options.up is not None,
+        service_sha256=_sha256(options.up) if options.up else None,
+        up_options=options.up_options,
         api=options.api,
         model=options.model,
         loop=options.loop,

@@ -19,6 +19,9 @@ class Settings:
     target: str
     """The service's address, or the service.yaml that is run here."""
     local: bool
+    service_sha256: str | None
+    """The content of that service.yaml."""
+    up_options: tuple[str, ...]
     api: Api
     model: str | None
     loop: Loop
