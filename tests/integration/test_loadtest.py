@@ -260,6 +260,22 @@ def test_a_report_is_written_anew_with_other_limits(known: str, tmp_path: Path) 
     assert "breaks e2e_p95=50ms" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_report_goes_to_the_run_that_it_is_of(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A file of another name is written back as that; where another run lies beside it, neither is touched."""
+    loadtest(known, tmp_path, "--concurrency", "1")
+    alone = tmp_path / "b" / "A.json"
+    alone.parent.mkdir()
+    for copy in (alone, tmp_path / "A.json"):
+        copy.write_bytes((tmp_path / "run.json").read_bytes())
+    before = (tmp_path / "run.json").read_bytes()
+    capfd.readouterr()
+    assert main(["loadtest", "report", str(alone)]) == 0
+    assert {each.name for each in alone.parent.iterdir()} == {"A.json", "report.html", "plots"}
+    capfd.readouterr()
+    assert "holds another run" in refused(capfd, "report", str(tmp_path / "A.json"), "--slo", "e2e_p95=1ms")
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
 def test_prompts_of_a_file_are_replayed(known: str, tmp_path: Path) -> None:
     """Its checksum stands in the run, so that another file is no resumption."""
     (tmp_path / "p.jsonl").write_text('{"prompt": "Hello"}\n')

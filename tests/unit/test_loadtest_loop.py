@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from ops.loadtest import loop
+from ops.loadtest import loop, stopping
 from ops.loadtest.errors import ServiceError
 from ops.loadtest.loop import Flight
 from ops.loadtest.record import Record
@@ -121,3 +121,28 @@ def test_a_service_that_fails_stops_its_step() -> None:
     flight = flown(fails, users=4, seconds=60)
     assert flight.stopped
     assert flight.stopped.startswith("failing")
+
+
+def test_what_must_end_in_order_outlasts_every_cancellation() -> None:
+    """Ctrl-C twice while a service is stopped: the stopping is done whole, and the cancellation is passed on."""
+    done = []
+
+    async def main() -> None:
+        go = asyncio.Event()
+
+        async def stop() -> None:
+            await go.wait()
+            done.append(True)
+
+        task = asyncio.ensure_future(stopping.to_the_end(stop()))
+        for _ in range(2):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
+    assert done == [True]

@@ -6,10 +6,9 @@ import asyncio
 import hashlib
 import os
 import platform
-import signal
 from typing import TYPE_CHECKING, Any
 
-from ops.loadtest import conclusion, lengths, limits, local, money, run, settings, words, workload
+from ops.loadtest import conclusion, lengths, limits, local, money, run, settings, stopping, words, workload
 from ops.loadtest.conclusion import Rule
 from ops.loadtest.credentials import Credentials
 from ops.loadtest.errors import InputError, LoadTestError
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from ops.loadtest.step import Repetition
     from ops.loadtest.workload import Workload
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-INTERRUPTED = 130
 RUN_FILE = "run.json"
 
 
@@ -59,9 +56,11 @@ def measure(options: Options, console: Console) -> int:
             save=keeper.save,
             service=(options.up, options.up_options) if options.up else None,
         )
-        failure = asyncio.run(_until_stopped(sweep))
+        failure = asyncio.run(_run_to_end(sweep))
     if failure is not None and not keeper.has_more:
         raise failure  # a file that says nothing more than before is not written
+    if isinstance(failure, stopping.Stopped):
+        failure = stopping.Stopped("interrupted; what was measured is kept, and --resume goes on from there")
     begun.ended, begun.failure = run.now(), None if failure is None else str(failure)
     found = keeper.finish(console)
     if failure is not None:
@@ -69,23 +68,12 @@ def measure(options: Options, console: Console) -> int:
     return 0 if found.choice.chosen else 1
 
 
-class Stopped(LoadTestError):
-    """The operator ended the run."""
-
-    exit_status = INTERRUPTED
-
-
-async def _until_stopped(sweep: Sweep) -> LoadTestError | None:
-    """Run the sweep; a signal ends it in order. Returns why it ended before its time."""
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(sweep.main())
-    for number in SIGNALS:
-        loop.add_signal_handler(number, task.cancel)
+async def _run_to_end(sweep: Sweep) -> LoadTestError | None:
+    """Run the sweep; returns why it ended before its time."""
     try:
-        await task
+        await stopping.until_stopped(sweep.main())
     except LoadTestError as error:
         return error
-    except asyncio.CancelledError:
-        return Stopped("interrupted; what was measured is kept, and --resume goes on from there")
     return None
 
 
@@ -114,23 +102,23 @@ class _Keeper:
 
     def finish(self, console: Console) -> Conclusion:
         """Work out the conclusion, write everything, and show it."""
-        return _finish(self._run, self._limits, self._rule, self._price, self._out, console)
+        return _finish(self._run, self._limits, self._rule, self._price, self._out / RUN_FILE, console)
 
 
 def _finish(
-    done: Run, wanted: tuple[Limit, ...], rule: Rule, price: float | None, out: Path, console: Console
+    done: Run, wanted: tuple[Limit, ...], rule: Rule, price: float | None, file: Path, console: Console
 ) -> Conclusion:
     from ops.loadtest.report import page  # noqa: PLC0415 — matplotlib takes half a second
 
     found = conclusion.conclude(done, wanted, rule, price)
-    run.write(out / RUN_FILE, conclusion.file_of(done, wanted, found))
-    page.write(out, done, wanted, found)
+    run.write(file, conclusion.file_of(done, wanted, found))
+    page.write(file.parent, done, wanted, found)
     known = {(each.parallel, each.load): each.figures for each in found.measured}
     if found.measured:
         console.print(table([row_of(step, known.get(step.key, {})) for step in done.steps]))
     for line in page.summary(done, wanted, found):
         console.print(line, markup=False, soft_wrap=True)
-    console.print(f"report: {out / page.FILE}", markup=False, soft_wrap=True)
+    console.print(f"report: {file.parent / page.FILE}", markup=False, soft_wrap=True)
     return found
 
 
@@ -144,8 +132,15 @@ def report_again(arguments: argparse.Namespace, console: Console) -> int:
     if price is None:
         price = (content.get("conclusion") or {}).get("usd_per_second")
     out = arguments.out or arguments.run_file.parent
+    file = out / arguments.run_file.name
+    if any(other.exists() and not _same(other, arguments.run_file) for other in (out / RUN_FILE, file)):
+        raise InputError(f"{out}: holds another run, whose report this one would replace; choose another --out")
     rule = Rule(arguments.model_instances, arguments.batch)
-    return 0 if _finish(done, wanted, rule, price, out, console).choice.chosen else 1
+    return 0 if _finish(done, wanted, rule, price, file, console).choice.chosen else 1
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
 
 
 def _check(options: Options) -> None:

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace, console: Console) -> int:
-    from ops.loadtest import local  # noqa: PLC0415 — the YAML library
+    from ops.loadtest import local, stopping  # noqa: PLC0415 — the YAML library
     from ops.quality import show  # noqa: PLC0415
 
     types = _types(arguments.types)
@@ -72,7 +72,8 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
             def told(number: int, name: str = name, status: Status = status) -> None:
                 status.update(f"{name}: {number} of {len(questions)} answered")
 
-            answers[name] = asyncio.run(_answers(arguments, document, name.removesuffix(" again"), questions, told))
+            asked = _answers(arguments, document, name.removesuffix(" again"), questions, told)
+            answers[name] = asyncio.run(stopping.until_stopped(asked))
     found = show.summaries(answers, REFERENCE)
     console.print(show.table(found, answers))
     for line in show.lines(found):
