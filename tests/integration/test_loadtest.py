@@ -196,6 +196,7 @@ def test_ctrl_c_keeps_what_was_measured_and_resuming_goes_on(known: str, tmp_pat
     assert after[0]["repetitions"][0] == before[0]["repetitions"][0]
     assert [len(step["repetitions"]) for step in after] == [2, 2]
     assert all(step["complete"] and step["stopped"] is None for step in after)
+    assert len(set(json.loads(file.read_text(encoding="utf-8"))["salts"])) == 2  # no prompt is sent a second time
 
 
 def test_another_run_is_not_resumed(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

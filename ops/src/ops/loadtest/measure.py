@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import platform
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from ops.loadtest import conclusion, lengths, limits, local, money, run, settings, stopping, words, workload
@@ -35,13 +36,15 @@ RUN_FILE = "run.json"
 def measure(options: Options, console: Console) -> int:
     """Measure, choose, write; returns the exit status."""
     _check(options)
-    asked, work = _workload(options)
+    salt = secrets.token_hex(4)
+    asked, work = _workload(options, salt)
     file = options.service or options.up
     document = local.read(file) if file else None
     chosen = _settings(options, asked)
     begun = (
         _resumed(options.resume, chosen) if options.resume else run.Run(chosen.as_json(), _environment(), options.label)
     )
+    begun.salts.append(salt)
     price = money.usd_per_second(document, options.usd_per_hour)
     keeper = _Keeper(begun, options, price)
     with Display(console, chosen, options.limits) as display:
@@ -162,11 +165,11 @@ def _check(options: Options) -> None:
         )
 
 
-def _workload(options: Options) -> tuple[str | None, Workload]:
+def _workload(options: Options, salt: str) -> tuple[str | None, Workload]:
     """Return what is asked, and the checksum of its file."""
     if options.prompts is None:
         prompt, answer = lengths.parse(options.prompt_tokens), lengths.parse(options.answer_tokens)
-        return None, workload.Synthetic(prompt, answer, options.shared_prefix, options.seed)
+        return None, workload.Synthetic(prompt, answer, options.shared_prefix, options.seed, salt)
     answer = lengths.parse(options.answer_tokens)
     requests = workload.read(options.prompts, round(answer.first))
     return _sha256(options.prompts), workload.Replay(requests, options.seed)

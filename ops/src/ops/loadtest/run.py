@@ -33,6 +33,8 @@ class Run:
     environment: dict[str, Any]
     label: str = ""
     steps: list[Step] = field(default_factory=list)
+    salts: list[str] = field(default_factory=list)
+    """What made prompts new to the server: one for the run, and one more for each time that it was resumed."""
     started: str = field(default_factory=now)
     ended: str | None = None
     failure: str | None = None
@@ -52,6 +54,7 @@ class Run:
             "failure": self.failure,
             "settings": self.settings,
             "environment": self.environment,
+            "salts": self.salts,
             "steps": [each.as_json() for each in self.steps],
         }
 
@@ -74,7 +77,7 @@ def read(path: Path) -> tuple[Run, dict[str, Any]]:
         raise InputError(f"{path}: is no load test's run ({SCHEMA}), its schema is {schema!r}")
     try:
         steps = [step.from_json(each) for each in content["steps"]]
-        names = ("settings", "environment", "label", "started", "ended", "failure")
+        names = ("settings", "environment", "label", "started", "ended", "failure", "salts")
         run = Run(**{name: content[name] for name in names}, steps=steps)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from error
