@@ -164,6 +164,17 @@ def test_failures_are_counted_and_do_not_improve_latency() -> None:
     assert figures.errors([both]) == {"refused (503)": 10}
 
 
+def test_a_limit_holds_for_those_who_wait_in_vain_too() -> None:
+    """With a tenth of time-outs the 95th percentile is endless, whatever the others took; the median holds."""
+    repetition = steady(1, 1.0, 100)
+    lost = [replace(r, error="time-out") if n % 10 == 0 else r for n, r in enumerate(repetition.records)]
+    late, median = limits.parse("e2e_p95=2s"), limits.parse("e2e_p50=2s")
+    found = figures.of([replace(repetition, records=tuple(lost))], (late, median))
+    assert found["e2e_p95"].value == pytest.approx(1.0)
+    assert limits.broken(found, (late, median)) == [late]
+    assert found["e2e_p50_of_all"].high == pytest.approx(1.0)
+
+
 def test_goodput_counts_what_holds_every_limit() -> None:
     """Answers beyond a limit are throughput, and no goodput."""
     fast, slow = steady(1, 1.0, 20), steady(1, 1.0, 20, first=0.9)

@@ -1,7 +1,8 @@
 """From records to figures, each with its interval. Pure.
 
-Percentiles are of whole answers: failures are a figure of their own. A request counts into the throughput by the share
-of its tokens that came within the window, so that those cut by the window's edges neither raise nor lower it.
+Percentiles are of whole answers: failures are a figure of their own. Those that limits are held against (`…_of_all`)
+are of all requests: who waited in vain has waited longer than any limit. A request counts into the throughput by the
+share of its tokens that came within the window, so that those cut by the window's edges neither raise nor lower it.
 """
 
 from __future__ import annotations
@@ -64,7 +65,12 @@ def of(repetitions: Sequence[Repetition], limits: Sequence[Limit]) -> dict[str, 
     at_once = in_flight(repetitions)
     for name in LATENCIES:
         series = [[v for r in each if r.error is None and (v := getattr(r, name)) is not None] for each in measured]
-        found |= _percentiles(name, series, float(at_once.mean()))
+        found |= _percentiles(f"{name}_p%d", series, at_once.mean(), PERCENTS)
+    for limit in limits:
+        if limit.latency:
+            series = [[v for r in each if (v := _waited(r, limit.latency)) is not None] for each in measured]
+            percent = int(limit.figure.partition("_p")[2])
+            found |= _percentiles(f"{limit.latency}_p%d_of_all", series, at_once.mean(), (percent,))
     found |= _throughput(repetitions, limits)
     found["unserved_share"] = unserved(repetitions)
     every = [record for each in measured for record in each]
@@ -86,18 +92,30 @@ def errors(repetitions: Sequence[Repetition]) -> dict[str, int]:
     return dict(Counter(r.error for each in repetitions for r in each.measured if r.error is not None))
 
 
-def _percentiles(name: str, series: Sequence[Sequence[float]], at_once: float) -> dict[str, Figure]:
+def _waited(record: Record, latency: str) -> float | None:
+    value: float | None = math.inf if record.error is not None else getattr(record, latency)
+    return value
+
+
+def _percentiles(
+    name: str, series: Sequence[Sequence[float]], at_once: float, percents: Sequence[int]
+) -> dict[str, Figure]:
+    """Return them, named, with their intervals; what is endless is left out, and so is a bound that is."""
     values = [value for each in series for value in each]
     if not values:
         return {}
+    found = {percent: statistics.percentile(values, percent) for percent in percents}
     rows = statistics.resampled(series, statistics.block_length(series, at_once), SEED)
-    if rows is None:
-        return {f"{name}_p{percent}": Figure(statistics.percentile(values, percent)) for percent in PERCENTS}
-    spread = np.percentile(rows, PERCENTS, axis=1, method="inverted_cdf")
-    return {
-        f"{name}_p{percent}": Figure(statistics.percentile(values, percent), *statistics.interval(row))
-        for percent, row in zip(PERCENTS, spread, strict=True)
-    }
+    bounds: dict[int, tuple[float | None, float | None]] = dict.fromkeys(percents, (None, None))
+    if rows is not None:
+        spread = np.percentile(rows, percents, axis=1, method="inverted_cdf")
+        bounds |= {percent: _finite(statistics.interval(row)) for percent, row in zip(percents, spread, strict=True)}
+    return {name % percent: Figure(value, *bounds[percent]) for percent, value in found.items() if math.isfinite(value)}
+
+
+def _finite(bounds: tuple[float, float]) -> tuple[float | None, float | None]:
+    low, high = (each if math.isfinite(each) else None for each in bounds)
+    return low, high
 
 
 def rate(repetitions: Sequence[Repetition]) -> float:

@@ -62,7 +62,7 @@ class Measured:
 
     def sure(self, limits: Sequence[Limit]) -> bool:
         """Say whether every limit holds at the upper bound of its figure too."""
-        upper = ((self.figures[limit.figure].high, limit.bound) for limit in limits if limit.latency)
+        upper = ((self.figures[limit.judged].high, limit.bound) for limit in limits if limit.latency)
         return all(high is not None and high <= bound for high, bound in upper)
 
 

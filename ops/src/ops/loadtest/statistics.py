@@ -97,7 +97,9 @@ def difference_interval(
 def interval(statistics: NDArray[np.float64]) -> tuple[float, float]:
     """Return the bounds of the middle 95 % of resampled statistics."""
     tail = (1 - CONFIDENCE) / 2 * 100
-    low, high = np.percentile(statistics, [tail, 100 - tail])
+    low, high = np.percentile(
+        statistics, [tail, 100 - tail], method="inverted_cdf"
+    )  # between two, endless is no number
     return float(low), float(high)
 
 

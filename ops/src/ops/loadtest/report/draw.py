@@ -99,8 +99,8 @@ def cost(axes: Axes, shown: Sequence[Measured], limits: Sequence[Limit], found: 
         axes.plot(x, y, label=label, color=colour, marker=marker, markersize=5, linewidth=0)
         for each in points:
             axes.annotate(f"{each.load.level:g}", point(each), (4, 5), textcoords="offset points", fontsize=9)
-    front = pareto.front([point(each) for each in able])
-    axes.plot(*zip(*front, strict=True), color=_ink(), linestyle="--", linewidth=1, alpha=0.6, label="Pareto front")
+    if front := pareto.front([point(each) for each in able if each.keeps_up()]):
+        axes.plot(*zip(*front, strict=True), color=_ink(), linestyle="--", linewidth=1, alpha=0.6, label="Pareto front")
     _mark(axes, found, point)
     _limit_lines(axes.axvline, limits, name)
     _time_axis(axes, "x", [point(each)[0] for each in able])
