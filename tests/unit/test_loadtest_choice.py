@@ -1,6 +1,7 @@
 """The choice: limits, saturation, the knee, the rule of thumb beside it, cost, and two runs compared."""
 
 import argparse
+import json
 import random
 from collections import Counter
 from dataclasses import replace
@@ -13,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ops.__main__ import main
 from ops.loadtest import compare, conclusion, knee, limits, local, money, options, run, saturation, settings
 from ops.loadtest.conclusion import Rule
 from ops.loadtest.errors import InputError
@@ -245,6 +247,16 @@ def test_options_have_defaults_and_are_read() -> None:
     assert [limit.text for limit in asked.limits] == ["ttft_p95=2s", "errors=1%"]
 
 
+def test_the_example_of_the_help_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """An option of `ops up` is given as the help of both commands shows it."""
+    example = "--up-options=--standin"
+    assert parsed("--up", "f", example).up_options == ("--standin",)
+    for command in (["loadtest", "run"], ["quality"]):
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        assert example in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -298,17 +310,47 @@ def test_a_run_comes_back_from_its_file(tmp_path: Path) -> None:
     before = a_run()
     found = conclusion.conclude(before, (), Rule(), None)
     run.write(tmp_path / "run.json", conclusion.file_of(before, (), found))
-    after, content = run.read(tmp_path / "run.json")
+    after, _ = run.read(tmp_path / "run.json")
+    content = json.loads((tmp_path / "run.json").read_text())
     assert after.as_json() == before.as_json()
     assert content["conclusion"]["chosen"]["containerConcurrency"] == 4
     assert content["steps"][0]["figures"]["e2e_p50"]["value"] == 1.0
 
 
-def test_a_damaged_run_is_refused(tmp_path: Path) -> None:
-    """A file with the right schema and missing parts is one line, too."""
-    run.write(tmp_path / "run.json", {"schema": run.SCHEMA, "steps": [{}]})
-    with pytest.raises(InputError, match="is damaged"):
-        run.read(tmp_path / "run.json")
+REPETITION = ("steps", 0, "repetitions", 0)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("steps",), {}), (("steps", 0), []), (("steps", 0, "load", "level"), "4"), (("steps", 0, "parallel"), "4"),
+        (("steps", 0, "load", "loop"), "half"), (("settings",), []), (("environment",), None), (("label",), 1),
+        (("environment", "loaded"), [1]), (("limits",), ["ttft"]), (("limits",), [1]), (("conclusion",), 7),
+        (("conclusion", "usd_per_second"), "1"), ((*REPETITION, "end"), None), ((*REPETITION, "begin"), 1e9),
+        ((*REPETITION, "records"), []), ((*REPETITION, "records", "end", 0), "x"),
+        ((*REPETITION, "records", "first", 0), float("inf")), ((*REPETITION, "records", "sent", 0), float("nan")),
+        ((*REPETITION, "records", "sent", 0), 10**400), ((*REPETITION, "records", "error", 0), 5),
+        ((*REPETITION, "records", "output_tokens", 0), True), ((*REPETITION, "records", "end"), [1.0]),
+    ],
+)  # fmt: skip
+def test_a_damaged_run_is_refused(
+    place: tuple[Any, ...], value: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever in a file is not what belongs there: one line, exit status 2, for a report and a comparison alike."""
+    wanted = limits.with_default(())
+    content = conclusion.file_of(a_run(), wanted, conclusion.conclude(a_run(), wanted, Rule(), 0.0004))
+    content = json.loads(json.dumps(content))
+    part = content
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(content))
+    for words in (["report", str(file)], ["compare", str(file), str(file)]):
+        assert main(["loadtest", *words]) == 2
+        error = capfd.readouterr().err
+        assert "is damaged" in error
+        assert error.count("\n") == 1
 
 
 def test_settings_that_differ_are_named() -> None:

@@ -127,13 +127,12 @@ def _finish(
 
 def report_again(arguments: argparse.Namespace, console: Console) -> int:
     """Write the report of a run's file with the limits and prices of today; returns the exit status."""
-    done, content = run.read(arguments.run_file)
-    kept = tuple(limits.parse(text) for text in content.get("limits", ()))
-    wanted = limits.with_default(arguments.slo) if arguments.slo else kept or limits.with_default(())
+    done, before = run.read(arguments.run_file)
+    wanted = limits.with_default(arguments.slo) if arguments.slo else before.limits or limits.with_default(())
     document = local.read(arguments.service) if arguments.service else None
     price = money.usd_per_second(document, arguments.usd_per_hour)
     if price is None:
-        price = (content.get("conclusion") or {}).get("usd_per_second")
+        price = before.usd_per_second
     out = arguments.out or arguments.run_file.parent
     file = out / arguments.run_file.name
     if any(other.exists() and not _same(other, arguments.run_file) for other in (out / RUN_FILE, file)):

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tokens", type=int, default=64, metavar="N", help="the most of each answer (%(default)s)")
     add("--questions", type=Path, metavar="FILE", help="one question a line (default: a small set of our own)")
     add("--model", metavar="NAME", help="the model to ask (default: the one that is loaded)")
-    add("--up-options", type=shlex.split, default=[], metavar="TEXT", help="more options for `ops up`")
+    add("--up-options", type=shlex.split, default=[], metavar="TEXT", help="for `ops up`, as --up-options=--standin")
     add("--out", type=Path, metavar="FILE", help="write answers and figures as JSON")
 
 
