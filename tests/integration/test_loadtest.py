@@ -248,7 +248,9 @@ def test_two_runs_are_compared(known: str, tmp_path: Path, capfd: pytest.Capture
         loadtest(server.url, tmp_path / "b", *thrice)
     files = [str(tmp_path / name / "run.json") for name in "ab"]
     assert main(["loadtest", "compare", *files, "--json", str(tmp_path / "c.json")]) == 0
-    assert "differs" in capfd.readouterr().out
+    shown = capfd.readouterr().out
+    assert "differs" in shown
+    assert f"first: {known}\nsecond: {server.url}\nthe same settings\n" in shown
     found = {each["figure"]: each for each in json.loads((tmp_path / "c.json").read_text())["figures"]}
     assert found["e2e_p50"]["beyond_noise"]
     assert found["e2e_p50"]["ratio"] == pytest.approx(0.5, rel=0.1)

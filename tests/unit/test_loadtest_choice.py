@@ -22,7 +22,7 @@ from ops.loadtest.figures import Figure
 from ops.loadtest.knee import Measured
 from ops.loadtest.loads import Load, Loop
 from ops.loadtest.record import Record
-from ops.loadtest.report import pareto
+from ops.loadtest.report import pareto, summary
 from ops.loadtest.run import Run
 from ops.loadtest.saturation import Count
 from ops.loadtest.step import Repetition, Step
@@ -110,11 +110,15 @@ def test_a_rival_within_noise_is_named() -> None:
 
 
 def test_of_two_settings_the_better_wins() -> None:
-    """Throughput decides between slots; of equals the lesser load, then the fewer slots."""
+    """Throughput decides between slots; of equals the lesser load, then the sooner answers, then the fewer slots."""
     few = [measured(2, 200, 0.1, parallel=2), measured(4, 205, 0.4, parallel=2)]
     assert knee.choose([*few, *CURVE], ()).chosen is CURVE[2]
     same = [measured(4, 400, 0.1, parallel=8)]
     assert knee.choose([*same, *CURVE], ()).chosen is CURVE[2]
+    sooner = measured(4, 396, 0.05, parallel=8)
+    choice = knee.choose([sooner, *CURVE], ())
+    assert choice.chosen is sooner
+    assert choice.against[4, Load(Loop.CLOSED, 4)] == "as much throughput, but its answers begin later"
 
 
 def test_an_open_loop_must_keep_up() -> None:
@@ -198,6 +202,16 @@ def test_the_rule_of_thumb_stands_beside_the_choice() -> None:
     assert Rule(3, 4).value(4) == 24
     assert found.measured[0].usd_per_million_tokens is not None
     assert found.measured[0].usd_per_million_tokens.value == pytest.approx(0.0004 / 40 * 1e6, rel=0.01)
+
+
+def test_the_summary_tells_what_the_autoscaler_holds() -> None:
+    """The mean at once, 60 % of the choice, a price that is of a full load, and that no limit was given."""
+    wanted = limits.with_default(())
+    told = " ".join(summary.lines(a_run(), wanted, conclusion.conclude(a_run(), wanted, Rule(), 0.0004)))
+    assert "On average 4 requests were in the instance at once." in told
+    assert "keeps near 60% of containerConcurrency, here 2.4" in told
+    assert "at this load without a pause a million output tokens cost $10" in told
+    assert "Caution: no limit on a latency was given" in told
 
 
 def test_a_difference_beyond_noise_is_told_from_noise() -> None:

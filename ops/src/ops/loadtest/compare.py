@@ -62,7 +62,8 @@ def show(first: Path, second: Path, out: Path | None, console: Console) -> int:
     if not found:
         raise InputError(f"{first} and {second}: have no load in common that both measured; nothing can be compared")
     changed = settings_of(ours, theirs)
-    for line in changed or ["the same settings and server"]:
+    addresses = [f"{name}: {each.settings.get('target')}" for name, each in (("first", ours), ("second", theirs))]
+    for line in [*addresses, *(changed or ["the same settings"])]:
         console.print(line, markup=False, soft_wrap=True)
     differs = [each for each in found if each.beyond_noise]
     console.print(_table(found))
