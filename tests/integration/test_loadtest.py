@@ -141,6 +141,10 @@ def test_an_expired_token_keeps_what_was_measured(tmp_path: Path, capfd: pytest.
     ("words", "complaint"),
     [
         (["http://h", "--prompts", "/nowhere.jsonl"], "--prompts /nowhere.jsonl: cannot be read (No such file"),
+        (
+            ["http://h", "--prompts", "x", "--answer-tokens", "uniform:1,9"],
+            "--answer-tokens uniform:1,9: with --prompts",
+        ),
         (["http://h", "--parallel", "1,2"], "--parallel takes several values only with --up"),
         (["http://h", "--set", "A=b"], "--set and --up-options are for a service that --up starts"),
         (["--up", "/nowhere.yaml"], "/nowhere.yaml: cannot be read"),

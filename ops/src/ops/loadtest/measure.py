@@ -170,6 +170,10 @@ def _workload(options: Options, salt: str) -> tuple[str | None, Workload]:
         prompt, answer = lengths.parse(options.prompt_tokens), lengths.parse(options.answer_tokens)
         return None, workload.Synthetic(prompt, answer, options.shared_prefix, options.seed, salt)
     answer = lengths.parse(options.answer_tokens)
+    if answer.kind != "fixed":
+        raise InputError(
+            f"--answer-tokens {options.answer_tokens}: with --prompts give a number; a line may have its own max_tokens"
+        )
     requests = workload.read(options.prompts, round(answer.first))
     return _sha256(options.prompts), workload.Replay(requests, options.seed)
 
