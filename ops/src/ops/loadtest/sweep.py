@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 PAST = "past saturation"
 TRIES = 3
 """Of the first request: a service that scales from zero may refuse some before its instance is there."""
+WAIT_SECONDS = 2.0
+"""Between two of them: an instance takes seconds to come, and refusals come in no time."""
 
 
 class Watcher(Protocol):
@@ -112,13 +114,15 @@ class Sweep:
 
     async def _first(self, client: Client) -> None:
         """Find out with one request whether the service can be measured at all; it is the first warm-up, too."""
-        client.authorize(self._credentials.token())
+        client.authorize(await self._credentials.token())
         if not self._model:
             self._model = await self._only_model(client)
         for attempt in range(TRIES):
             record = await client.chat(self._body("first", attempt), asyncio.get_running_loop().time())
             if record.error is None:
                 return
+            if attempt < TRIES - 1:
+                await asyncio.sleep(WAIT_SECONDS)
         raise ServiceError(
             f"{client.url}{client.api.path}: the first request failed: {record.error} ({record.detail}); "
             "nothing can be measured: is the service up, and is this its address?"
@@ -180,7 +184,7 @@ class Sweep:
         step.repetitions[:] = [each for each in step.repetitions if each.stopped != INTERRUPTED]
         if len(step.repetitions) <= number and step.stopped is None:
             self._watcher.begins(step, number)
-            client.authorize(self._credentials.token())
+            client.authorize(await self._credentials.token())
             await self._repetition(client, step, number)
             try:
                 self._check()
