@@ -69,6 +69,18 @@ def test_an_open_loop_finds_the_capacity(known: str, tmp_path: Path) -> None:
     assert run["steps"][3]["skipped"] == "past saturation"
 
 
+def test_an_open_loop_measures_the_rule_of_thumb_too(
+    known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its value is requests at once: one closed step, which stands beside the choice and is none itself."""
+    status, run = loadtest(known, tmp_path, "--rates", "15,30", "--parallel", "4", "--repetitions", "1")
+    assert status == 0
+    assert [tuple(step["load"].values()) for step in run["steps"]] == [("open", 15), ("open", 30), ("closed", 8)]
+    assert run["conclusion"]["chosen"]["load"]["loop"] == "open"
+    assert run["conclusion"]["rule_of_thumb"][0]["measured"]
+    assert "gives 8 (1 × 4 + 1 × 4 = 8): there it made" in capfd.readouterr().out
+
+
 def test_a_limit_that_nothing_meets_ends_in_a_report_that_says_so(
     known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,6 +130,14 @@ def test_an_open_loop_must_keep_up() -> None:
     assert choice.against[4, Load(Loop.OPEN, 8)] == "does not keep up with what is offered"
 
 
+def test_a_closed_step_beside_an_open_loop_is_no_choice() -> None:
+    """It is there for the rule of thumb: requests at once and requests a second are no two loads of one curve."""
+    curve = [measured(4, 40, 0.1, loop=Loop.OPEN), measured(8, 400, 0.1)]
+    choice = knee.choose(curve, ())
+    assert choice.chosen is curve[0]
+    assert choice.against[4, Load(Loop.CLOSED, 8)] == "measured for the rule of thumb"
+
+
 def test_a_stopped_step_is_no_choice() -> None:
     """What was past saturation has figures, and is not chosen."""
     assert knee.choose([measured(8, 900, 0.1, stopped="saturated: …"), *CURVE], ()).chosen is CURVE[2]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 WORTH = 0.05
 """Throughput that is less than this share below the best is as good as the best."""
 
+BESIDE = "measured for the rule of thumb"
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -95,8 +97,10 @@ class Choice:
 
 
 def choose(measured: Sequence[Measured], limits: Sequence[Limit]) -> Choice:
-    """Choose among what was measured."""
-    against: dict[tuple[int | None, Load], str] = {}
+    """Choose among what was measured; of an open loop's run, the closed step of the rule of thumb is no candidate."""
+    loop = Loop.OPEN if any(each.load.loop is Loop.OPEN for each in measured) else Loop.CLOSED
+    against = {(each.parallel, each.load): BESIDE for each in measured if each.load.loop != loop}
+    measured = [each for each in measured if each.load.loop == loop]
     fit = []
     for each in measured:
         if why := _unfit(each, limits):
