@@ -279,19 +279,21 @@ def test_a_report_is_written_anew_with_other_limits(known: str, tmp_path: Path) 
     assert "breaks e2e_p95=50ms" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_report_goes_to_the_run_that_it_is_of(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A file of another name is written back as that; where another run lies beside it, neither is touched."""
+def test_a_run_of_another_name_keeps_it(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A report goes back to the file that it is of, and so does a resumed run; no other run beside it is touched."""
     loadtest(known, tmp_path, "--concurrency", "1")
     alone = tmp_path / "b" / "A.json"
     alone.parent.mkdir()
-    for copy in (alone, tmp_path / "A.json"):
-        copy.write_bytes((tmp_path / "run.json").read_bytes())
+    alone.write_bytes((tmp_path / "run.json").read_bytes())
+    for words in (["report", str(alone)], ["run", known, *QUICK, "--concurrency", "1", "--resume", str(alone)]):
+        assert main(["loadtest", *words]) == 0
+        assert {each.name for each in alone.parent.iterdir()} == {"A.json", "report.html", "plots"}
+    (other := tmp_path / "A.json").write_text(json.dumps(json.loads(alone.read_text()) | {"label": "other"}))
     before = (tmp_path / "run.json").read_bytes()
     capfd.readouterr()
-    assert main(["loadtest", "report", str(alone)]) == 0
-    assert {each.name for each in alone.parent.iterdir()} == {"A.json", "report.html", "plots"}
-    capfd.readouterr()
-    assert "holds another run" in refused(capfd, "report", str(tmp_path / "A.json"), "--slo", "e2e_p95=1ms")
+    assert "run.json: is another run" in refused(capfd, "report", str(other))
+    line = refused(capfd, "run", known, *QUICK, "--concurrency", "1", "--resume", str(other))
+    assert "run.json: is there already" in line
     assert (tmp_path / "run.json").read_bytes() == before
 
 

@@ -88,7 +88,7 @@ class _Keeper:
         self._limits = options.limits
         self._rule = Rule(options.models, options.batch)
         self._price = price
-        self._out = options.out
+        self._file = _file(options)
         self._before = self._measured()
 
     @property
@@ -101,11 +101,11 @@ class _Keeper:
 
     def save(self) -> None:
         """Write what there is so far."""
-        run.write(self._out / RUN_FILE, self._run.as_json())
+        run.write(self._file, self._run.as_json())
 
     def finish(self, console: Console) -> Conclusion:
         """Work out the conclusion, write everything, and show it."""
-        return _finish(self._run, self._limits, self._rule, self._price, self._out / RUN_FILE, console)
+        return _finish(self._run, self._limits, self._rule, self._price, self._file, console)
 
 
 def _finish(
@@ -135,14 +135,11 @@ def report_again(arguments: argparse.Namespace, console: Console) -> int:
         price = before.usd_per_second
     out = arguments.out or arguments.run_file.parent
     file = out / arguments.run_file.name
-    if any(other.exists() and not _same(other, arguments.run_file) for other in (out / RUN_FILE, file)):
-        raise InputError(f"{out}: holds another run, whose report this one would replace; choose another --out")
+    for other in (out / RUN_FILE, file):
+        if other.exists() and run.read(other)[0].as_json() != done.as_json():
+            raise InputError(f"{other}: is another run, whose report this one would replace; choose another --out")
     rule = Rule(arguments.model_instances, arguments.batch)
     return 0 if _finish(done, wanted, rule, price, file, console).choice.chosen else 1
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
 
 
 def _check(options: Options) -> None:
@@ -158,10 +155,14 @@ def _check(options: Options) -> None:
         raise InputError("--token-env, --token-file and --token-command: give one of them")
     if any(name == local.PARALLEL for name, _ in options.variables):
         raise InputError(f"--set {local.PARALLEL}: use --parallel, which the agent is told too")
-    if options.resume is None and (options.out / RUN_FILE).exists():
-        raise InputError(
-            f"{options.out / RUN_FILE}: is there already; go on with it by --resume, or choose another --out"
-        )
+    for other in (options.out / RUN_FILE, _file(options)):
+        if other.exists() and (options.resume is None or other.resolve() != options.resume.resolve()):
+            raise InputError(f"{other}: is there already; go on with it by --resume, or choose another --out")
+
+
+def _file(options: Options) -> Path:
+    """Return the run's file: one that is resumed keeps its name."""
+    return options.out / (options.resume.name if options.resume else RUN_FILE)
 
 
 def _workload(options: Options, salt: str) -> tuple[str | None, Workload]:
