@@ -41,7 +41,7 @@ BUSY = 0.85
 """Of the capacity: percentiles that a queue makes, far apart from each other."""
 COST_RATE, COST_SLOTS = 200.0, 128
 START_SECONDS = 10.0
-WORK = Synthetic(lengths.parse("64"), lengths.parse(str(TOKENS)), 0.0, 1)
+WORK = Synthetic(lengths.parse("64"), lengths.parse(str(TOKENS)), 0.0, 1, "")
 METHOD = (
     "The server (benchmarks/known_server.py) is a process of its own: N slots, one service time, one queue in order of "
     "arrival, Ollama's wire format, 10 tokens in 10 pieces. knee: how many steps of the sweep the choice lies from the "
@@ -134,6 +134,8 @@ def _knee(loop: Loop, levels: Sequence[float], seconds: float) -> float:
         settings = Settings(
             target=_url(server),
             local=False,
+            service_sha256=None,
+            up_options=(),
             api=Api.NATIVE,
             model="m",
             loop=loop,

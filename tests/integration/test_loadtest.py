@@ -69,6 +69,18 @@ def test_an_open_loop_finds_the_capacity(known: str, tmp_path: Path) -> None:
     assert run["steps"][3]["skipped"] == "past saturation"
 
 
+def test_an_open_loop_measures_the_rule_of_thumb_too(
+    known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its value is requests at once: one closed step, which stands beside the choice and is none itself."""
+    status, run = loadtest(known, tmp_path, "--rates", "15,30", "--parallel", "4", "--repetitions", "1")
+    assert status == 0
+    assert [tuple(step["load"].values()) for step in run["steps"]] == [("open", 15), ("open", 30), ("closed", 8)]
+    assert run["conclusion"]["chosen"]["load"]["loop"] == "open"
+    assert run["conclusion"]["rule_of_thumb"][0]["measured"]
+    assert "gives 8 (1 × 4 + 1 × 4 = 8): there it made" in capfd.readouterr().out
+
+
 def test_a_limit_that_nothing_meets_ends_in_a_report_that_says_so(
     known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +107,7 @@ def test_no_server_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     url = f"http://127.0.0.1:{free_port()}"
     line = refused(capfd, "run", url, *QUICK, "--out", str(tmp_path))
     assert line.startswith(f"ops loadtest run: {url}/api/chat: the first request failed: no connection")
+    assert not list(tmp_path.iterdir())  # nothing was measured, so there is no run
     assert "is the service up" in line
 
 
@@ -140,6 +153,10 @@ def test_an_expired_token_keeps_what_was_measured(tmp_path: Path, capfd: pytest.
     ("words", "complaint"),
     [
         (["http://h", "--prompts", "/nowhere.jsonl"], "--prompts /nowhere.jsonl: cannot be read (No such file"),
+        (
+            ["http://h", "--prompts", "x", "--answer-tokens", "uniform:1,9"],
+            "--answer-tokens uniform:1,9: with --prompts",
+        ),
         (["http://h", "--parallel", "1,2"], "--parallel takes several values only with --up"),
         (["http://h", "--set", "A=b"], "--set and --up-options are for a service that --up starts"),
         (["--up", "/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
@@ -195,6 +212,7 @@ def test_ctrl_c_keeps_what_was_measured_and_resuming_goes_on(known: str, tmp_pat
     assert after[0]["repetitions"][0] == before[0]["repetitions"][0]
     assert [len(step["repetitions"]) for step in after] == [2, 2]
     assert all(step["complete"] and step["stopped"] is None for step in after)
+    assert len(set(json.loads(file.read_text(encoding="utf-8"))["salts"])) == 2  # no prompt is sent a second time
 
 
 def test_another_run_is_not_resumed(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -204,14 +222,51 @@ def test_another_run_is_not_resumed(known: str, tmp_path: Path, capfd: pytest.Ca
     assert "levels: [1.0] then, [2.0] now" in line
 
 
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"server_version": "0.1"}, "server_version: 0.1 then, known now"),
+        ({"model": "other"}, "model: other then, m now"),
+    ],
+)
+def test_another_server_is_not_resumed(
+    changed: dict[str, str], complaint: str, known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A run that another model or version began is left as it is, and the line says what differs."""
+    _, run = loadtest(known, tmp_path, "--concurrency", "1")
+    run["environment"] |= changed
+    run["steps"][0]["repetitions"].pop()
+    run["steps"][0]["complete"] = False
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(run))
+    before = file.read_bytes()
+    assert complaint in refused(capfd, "run", known, *QUICK, "--concurrency", "1", "--resume", str(file))
+    assert file.read_bytes() == before
+
+
+def test_another_service_of_the_same_name_is_not_resumed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The file's content and the options of `ops up` are settings, too."""
+    file, out = up_service.write(tmp_path, up_service.document()), tmp_path / "out"
+    words = ("run", "--up", str(file), *QUICK, "--concurrency", "1", "--repetitions", "1")
+    assert main(["loadtest", *words, *containers(), "--out", str(out)]) == 0
+    capfd.readouterr()
+    file.write_text(file.read_text() + "# changed\n")
+    line = refused(capfd, *words, "--up-options=--standin", "--resume", str(out / "run.json"))
+    assert "service_sha256: " in line
+    assert "up_options: " in line
+
+
 def test_two_runs_are_compared(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A server that takes half as long differs beyond noise, in the table and in the file."""
-    loadtest(known, tmp_path / "a", "--concurrency", "1")
+    thrice = ("--concurrency", "1", "--repetitions", "3")
+    loadtest(known, tmp_path / "a", *thrice)
     with KnownServer(slots=SLOTS, service=SERVICE / 2) as server:
-        loadtest(server.url, tmp_path / "b", "--concurrency", "1")
+        loadtest(server.url, tmp_path / "b", *thrice)
     files = [str(tmp_path / name / "run.json") for name in "ab"]
     assert main(["loadtest", "compare", *files, "--json", str(tmp_path / "c.json")]) == 0
-    assert "differs" in capfd.readouterr().out
+    shown = capfd.readouterr().out
+    assert "differs" in shown
+    assert f"first: {known}\nsecond: {server.url}\nthe same settings\n" in shown
     found = {each["figure"]: each for each in json.loads((tmp_path / "c.json").read_text())["figures"]}
     assert found["e2e_p50"]["beyond_noise"]
     assert found["e2e_p50"]["ratio"] == pytest.approx(0.5, rel=0.1)
@@ -222,6 +277,24 @@ def test_a_report_is_written_anew_with_other_limits(known: str, tmp_path: Path) 
     loadtest(known, tmp_path, "--concurrency", "2,8")
     assert main(["loadtest", "report", str(tmp_path / "run.json"), "--slo", "e2e_p95=50ms"]) == 1
     assert "breaks e2e_p95=50ms" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_run_of_another_name_keeps_it(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A report goes back to the file that it is of, and so does a resumed run; no other run beside it is touched."""
+    loadtest(known, tmp_path, "--concurrency", "1")
+    alone = tmp_path / "b" / "A.json"
+    alone.parent.mkdir()
+    alone.write_bytes((tmp_path / "run.json").read_bytes())
+    for words in (["report", str(alone)], ["run", known, *QUICK, "--concurrency", "1", "--resume", str(alone)]):
+        assert main(["loadtest", *words]) == 0
+        assert {each.name for each in alone.parent.iterdir()} == {"A.json", "report.html", "plots"}
+    (other := tmp_path / "A.json").write_text(json.dumps(json.loads(alone.read_text()) | {"label": "other"}))
+    before = (tmp_path / "run.json").read_bytes()
+    capfd.readouterr()
+    assert "run.json: is another run" in refused(capfd, "report", str(other))
+    line = refused(capfd, "run", known, *QUICK, "--concurrency", "1", "--resume", str(other))
+    assert "run.json: is there already" in line
+    assert (tmp_path / "run.json").read_bytes() == before
 
 
 def test_prompts_of_a_file_are_replayed(known: str, tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """`ops quality` with a server that answers the same whatever its cache: nothing differs, and everything is kept."""
 
 import json
+import os
 import shlex
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tests.integration import up_service
 from tests.known import ROOT
+from tests.servers import wait_until
 
 from ops.__main__ import main
 
@@ -29,3 +33,21 @@ def test_each_type_is_asked_on_a_service_of_its_own(tmp_path: Path, capfd: pytes
     assert list(kept["answers"]) == ["f16", "f16 again", "q4_0"]
     assert kept["answers"]["q4_0"] == kept["answers"]["f16"] == [("word " * 10)] * 2
     assert kept["agreement"]["q4_0"]["same_share"] == 1.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_service_too(number: signal.Signals, tmp_path: Path) -> None:
+    """Whoever ends the command ends the server that it started; the status is a shell's for Ctrl-C."""
+    file, told = up_service.write(tmp_path, up_service.document()), tmp_path / "pid"
+    known = f"{sys.executable} {ROOT / 'benchmarks' / 'known_server.py'} --service 300"
+    server = shlex.join(("sh", "-c", f"echo $$ > {told}; exec {known}"))
+    processes = ("--process", f"server={server}", "--process", f"agent={up_service.command('agent', '0')}")
+    command = [sys.executable, "-m", "ops", "quality", str(file), "--model", "m", "--up-options", shlex.join(processes)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: told.exists() and bool(told.read_text()), 30, "the server's start")
+        process.send_signal(number)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert error == b"ops quality: interrupted; nothing more was measured\n"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(told.read_text()), 0)

@@ -71,6 +71,43 @@ def test_nineteen_intervals_of_twenty_hold_the_truth() -> None:
     assert 180 <= held <= 199
 
 
+@pytest.mark.parametrize(("freedom", "confidence", "known"), [(2, 0.95, 4.3027), (4, 0.99, 4.6041), (30, 0.95, 2.0423)])
+def test_students_t_is_that_of_the_tables(freedom: int, confidence: float, known: float) -> None:
+    """The quantile, both sides, as any table of it has it."""
+    assert statistics.student_t(freedom, confidence) == pytest.approx(known, rel=1e-3)
+
+
+def test_nineteen_throughputs_of_twenty_are_in_their_interval() -> None:
+    """Of many runs on a machine whose pace drifts between repetitions, about 95 % hold the true rate."""
+    held = 0
+    for seed in range(300):
+        draw = random.Random(seed)  # noqa: S311 — the same
+        found = figures.of([steady(2, 0.7 * draw.lognormvariate(0, 0.05), 20) for _ in range(3)], ())
+        low, high = (found["requests_per_second"].low, found["requests_per_second"].high)
+        assert low is not None
+        assert high is not None
+        held += low <= 2 / 0.7 <= high
+    assert 273 <= held <= 297
+
+
+def test_two_repetitions_have_no_interval_of_throughput() -> None:
+    """They say too little of how repetitions differ."""
+    found = figures.of([steady(2, 0.7, 20), steady(2, 0.71, 20)], ())
+    assert (found["tokens_per_second"].low, found["tokens_per_second"].high) == (None, None)
+
+
+def test_repetitions_that_differ_widen_a_percentile() -> None:
+    """Three repetitions at three paces are three samples, however many requests each has."""
+    alike, apart = (
+        figures.of([steady(2, 0.7 * pace, 40) for pace in paces], ())["e2e_p50"]
+        for paces in ((1.0, 1.0, 1.0), (0.8, 1.0, 1.2))
+    )
+    assert alike.low == pytest.approx(0.7)
+    assert alike.high == pytest.approx(0.7)
+    assert apart.low == pytest.approx(0.56)
+    assert apart.high == pytest.approx(0.84)
+
+
 def test_waiting_for_each_other_widens_an_interval() -> None:
     """Requests that come and go together are resampled together: they are worth one, not many."""
     draw = random.Random(1)  # noqa: S311 — the same
@@ -125,6 +162,17 @@ def test_failures_are_counted_and_do_not_improve_latency() -> None:
     assert found["e2e_p50"].value == pytest.approx(1.0)
     assert found["error_share"].value == pytest.approx(1 / 3, abs=0.02)
     assert figures.errors([both]) == {"refused (503)": 10}
+
+
+def test_a_limit_holds_for_those_who_wait_in_vain_too() -> None:
+    """With a tenth of time-outs the 95th percentile is endless, whatever the others took; the median holds."""
+    repetition = steady(1, 1.0, 100)
+    lost = [replace(r, error="time-out") if n % 10 == 0 else r for n, r in enumerate(repetition.records)]
+    late, median = limits.parse("e2e_p95=2s"), limits.parse("e2e_p50=2s")
+    found = figures.of([replace(repetition, records=tuple(lost))], (late, median))
+    assert found["e2e_p95"].value == pytest.approx(1.0)
+    assert limits.broken(found, (late, median)) == [late]
+    assert found["e2e_p50_of_all"].high == pytest.approx(1.0)
 
 
 def test_goodput_counts_what_holds_every_limit() -> None:

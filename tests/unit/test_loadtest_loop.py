@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 
-from ops.loadtest import loop
+from ops.loadtest import loop, stopping
+from ops.loadtest.credentials import Credentials
 from ops.loadtest.errors import ServiceError
 from ops.loadtest.loop import Flight
 from ops.loadtest.record import Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INSTANTS = [n / 1000 for n in range(40)]
 
@@ -121,3 +127,42 @@ def test_a_service_that_fails_stops_its_step() -> None:
     flight = flown(fails, users=4, seconds=60)
     assert flight.stopped
     assert flight.stopped.startswith("failing")
+
+
+def test_what_must_end_in_order_outlasts_every_cancellation() -> None:
+    """Ctrl-C twice while a service is stopped: the stopping is done whole, and the cancellation is passed on."""
+    done = []
+
+    async def main() -> None:
+        go = asyncio.Event()
+
+        async def stop() -> None:
+            await go.wait()
+            done.append(True)
+
+        task = asyncio.ensure_future(stopping.to_the_end(stop()))
+        for _ in range(2):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
+    assert done == [True]
+
+
+def test_a_token_command_does_not_hold_up_the_loop(tmp_path: Path) -> None:
+    """While the command waits for something that the loop does, the loop does it."""
+    go = tmp_path / "go"
+    os.mkfifo(go)
+
+    async def main() -> str | None:
+        token = asyncio.ensure_future(Credentials(command=f"cat {go}").token())
+        await asyncio.sleep(0)  # it runs, up to its first wait
+        await asyncio.to_thread(go.write_text, "opensesame")
+        return await token
+
+    assert asyncio.run(main()) == "opensesame"

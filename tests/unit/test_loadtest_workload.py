@@ -15,9 +15,9 @@ from ops.loadtest.errors import InputError
 from ops.loadtest.workload import Replay, Request, Synthetic
 
 
-def synthetic(prompt: str = "40", answer: str = "8", shared: float = 0.5, seed: int = 1) -> Synthetic:
+def synthetic(prompt: str = "40", answer: str = "8", shared: float = 0.5, seed: int = 1, salt: str = "") -> Synthetic:
     """Return prompts of 40 tokens, half of them shared."""
-    return Synthetic(lengths.parse(prompt), lengths.parse(answer), shared, seed)
+    return Synthetic(lengths.parse(prompt), lengths.parse(answer), shared, seed, salt)
 
 
 @pytest.mark.parametrize("text", ["128", "uniform:64,256", "normal:128,32", "lognormal:128,0.5"])
@@ -42,8 +42,26 @@ def test_the_same_request_comes_again() -> None:
     assert synthetic().request("a", 3) != synthetic(seed=2).request("a", 3)
 
 
+def test_another_run_asks_something_else_of_the_same_lengths() -> None:
+    """A server must not answer a run from what it kept of the one before; yet the two can be compared."""
+    first, second = (synthetic("uniform:40,80", "uniform:4,8", salt=salt) for salt in "ab")
+    for number in range(20):
+        ours, theirs = (each.request("a", number) for each in (first, second))
+        assert all(one != other for one, other in zip(ours.messages, theirs.messages, strict=True))
+        assert [len(each["content"].split()) for each in ours.messages] == [
+            len(each["content"].split()) for each in theirs.messages
+        ]
+        assert ours.answer_tokens == theirs.answer_tokens
+
+
+def test_a_prompt_has_the_length_that_was_asked_for() -> None:
+    """All words count: the shared ones, those that every prompt begins with, and its own."""
+    messages = synthetic("40").request("a", 0).messages
+    assert sum(len(each["content"].split()) for each in messages) == 40
+
+
 def test_the_shared_prefix_is_the_same_for_all() -> None:
-    """The share of each prompt that is shared is one system message; what follows differs from its first word on."""
+    """The share of each prompt that is shared is one system message; what follows differs."""
     first, second = (synthetic().request("a", n).messages for n in (0, 1))
     assert first[0] == second[0]
     assert len(first[0]["content"].split()) == 20

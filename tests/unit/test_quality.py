@@ -1,8 +1,11 @@
 """`ops quality`: how far two answers agree."""
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from ops.__main__ import main
 from ops.quality import divergence, show
@@ -49,6 +52,11 @@ def test_summaries_are_against_the_reference() -> None:
     assert (found["q4_0"].exact, found["q4_0"].median_difference) == (1, 0.5)
     assert found["q4_0"].same_share == pytest.approx(0.5)
     assert "the cache's doing" in show.lines(found)[-1]
+    shown = Console(width=120, file=io.StringIO(), record=True)
+    shown.print(show.table(found, given_), *show.lines(found))
+    text = shown.export_text()
+    assert "by Ollama's own figure" in text
+    assert "leaves out part of a cache with a sliding window: docs/capacity.md" in text
 
 
 def test_the_questions_differ() -> None:
@@ -60,7 +68,8 @@ def test_the_questions_differ() -> None:
     ("words", "complaint"),
     [
         (["/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
-        (["--types", "f16;x"], "expected KV cache types"),
+        (["--types", "f16;x"], "no KV cache type 'f16;x'"),
+        (["--types", "f16,q3_1"], "no KV cache type 'q3_1'; expected of f16,q8_0,q4_0,f32"),
         (["--tokens", "0"], "expected at least 1"),
         (["--questions", "/nowhere.txt"], "cannot be read"),
     ],

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
@@ -15,13 +15,11 @@ from ops.loadtest import figures, run, settings, statistics, words
 from ops.loadtest.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from rich.console import Console
 
-    from ops.loadtest.record import Record
     from ops.loadtest.run import Run
     from ops.loadtest.step import Repetition, Step
 
@@ -29,7 +27,8 @@ CONFIDENCE = 0.99
 """A run has dozens of figures: of those that do not differ, one in 100 is taken for a difference, not one in 20."""
 TIMES = ("ttft", "tpot", "e2e")
 PERCENTS = (50, 95)
-SEEDS = (11, 12)
+MOST = 50.0
+"""Of a ratio's logarithm: what is beyond is no number to print."""
 NOT_SETTINGS = {"target"}
 
 
@@ -63,7 +62,8 @@ def show(first: Path, second: Path, out: Path | None, console: Console) -> int:
     if not found:
         raise InputError(f"{first} and {second}: have no load in common that both measured; nothing can be compared")
     changed = settings_of(ours, theirs)
-    for line in changed or ["the same settings and server"]:
+    addresses = [f"{name}: {each.settings.get('target')}" for name, each in (("first", ours), ("second", theirs))]
+    for line in [*addresses, *(changed or ["the same settings"])]:
         console.print(line, markup=False, soft_wrap=True)
     differs = [each for each in found if each.beyond_noise]
     console.print(_table(found))
@@ -100,24 +100,14 @@ def compare(first: Run, second: Run) -> list[Difference]:
 
 
 def _step(ours: Step, theirs: Step) -> Iterator[Difference]:
-    for name, of in (("requests_per_second", figures.one), ("tokens_per_second", figures.tokens)):
-        series = [_rates(step, of) for step in (ours, theirs)]
-        yield from _ratio(str(ours), name, series, (1, 1), lambda rows: rows.mean(axis=-1))
+    both = (ours.usable, theirs.usable)
+    for name, weight in (("requests_per_second", figures.one), ("tokens_per_second", figures.tokens)):
+        yield from _ratio(str(ours), name, *(figures.rates(each, weight) for each in both))
     for name in TIMES:
-        series = [[_times(each, name) for each in step.usable] for step in (ours, theirs)]
-        at_once = [float(figures.in_flight(step.usable).mean()) for step in (ours, theirs)]
-        lengths = [statistics.block_length(each, around) for each, around in zip(series, at_once, strict=True)]
+        series = [[times for each in run_ if (times := _times(each, name))] for run_ in both]
         for percent in PERCENTS:
-            take = _percentile(percent)
-            yield from _ratio(str(ours), f"{name}_p{percent}", series, (lengths[0], lengths[1]), take)
-
-
-def _rates(step: Step, of: Callable[[Record], float]) -> list[list[float]]:
-    return [list(figures.slices(each, of)) for each in step.usable if each.seconds > 0]
-
-
-def _percentile(percent: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    return lambda rows: np.asarray(np.percentile(rows, percent, axis=-1, method="inverted_cdf"))
+            found = [[statistics.percentile(times, percent) for times in run_] for run_ in series]
+            yield from _ratio(str(ours), f"{name}_p{percent}", *found)
 
 
 def _times(repetition: Repetition, name: str) -> list[float]:
@@ -125,28 +115,19 @@ def _times(repetition: Repetition, name: str) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _ratio(
-    step: str,
-    figure: str,
-    series: Sequence[Sequence[Sequence[float]]],
-    lengths: tuple[int, int],
-    take: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-) -> Iterator[Difference]:
-    """Yield the figure's ratio; both runs are resampled by themselves, for their noise has nothing in common."""
-    both = [np.concatenate([np.asarray(each, dtype=np.float64) for each in run_] or [np.zeros(0)]) for run_ in series]
-    if not all(len(each) for each in both):
+def _ratio(step: str, figure: str, ours: Sequence[float], theirs: Sequence[float]) -> Iterator[Difference]:
+    """Yield the ratio of two means over repetitions (geometric: a ratio's noise is one of logarithms)."""
+    if not ours or not theirs or not any(ours):
         return
-    ours, theirs = (float(take(each)) for each in both)
-    if not ours:
-        return
-    rows = [statistics.resampled(each, length, seed) for each, length, seed in zip(series, lengths, SEEDS, strict=True)]
     low = high = None
-    if rows[0] is not None and rows[1] is not None:
-        below = take(rows[0])
-        ratios = take(rows[1]) / np.where(below > 0, below, np.nan)
-        tail = (1 - CONFIDENCE) / 2 * 100
-        low, high = (float(each) for each in np.nanpercentile(ratios, [tail, 100 - tail]))
-    yield Difference(step, figure, ours, theirs, theirs / ours, low, high)
+    if min(*ours, *theirs) > 0:
+        before, after = ([math.log(value) for value in each] for each in (ours, theirs))
+        first, second = (math.exp(sum(each) / len(each)) for each in (before, after))
+        if bounds := statistics.difference_interval(before, after, CONFIDENCE):
+            low, high = (math.exp(min(each, MOST)) for each in bounds)
+    else:
+        first, second = (sum(each) / len(each) for each in (ours, theirs))
+    yield Difference(step, figure, first, second, second / first, low, high)
 
 
 def _table(found: Sequence[Difference]) -> Table:

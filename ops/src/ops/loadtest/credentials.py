@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ class Credentials:
     file: Path | None = None
     command: str | None = None
 
-    def token(self) -> str | None:
+    async def token(self) -> str | None:
         """Return the token, None where no source is named.
 
         Raises:
@@ -40,7 +40,7 @@ class Credentials:
             except (OSError, UnicodeDecodeError) as error:
                 why = getattr(error, "strerror", None) or "is not UTF-8"
                 raise InputError(f"--token-file {self.file}: cannot be read ({why})") from error
-        return self._checked(self._printed(), "--token-command: printed nothing") if self.command else None
+        return self._checked(await self._printed(), "--token-command: printed nothing") if self.command else None
 
     def _checked(self, text: str, empty: str) -> str:
         token = text.strip()
@@ -50,14 +50,24 @@ class Credentials:
             raise InputError("the token holds a blank, or what is no ASCII: it is none")
         return token
 
-    def _printed(self) -> str:
+    async def _printed(self) -> str:
+        """Return what the command prints; the event loop goes on meanwhile, for it may have to end the run."""
+        pipe = asyncio.subprocess.PIPE
         try:
-            done = subprocess.run(  # noqa: S603 — the operator's own command
-                shlex.split(self.command or ""), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
-            )
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            program, *words = shlex.split(self.command or "")
+            process = await asyncio.create_subprocess_exec(program, *words, stdout=pipe, stderr=pipe)
+        except (OSError, ValueError) as error:
             raise InputError(f"--token-command {self.command!r}: {error}") from error
-        if done.returncode:
-            words = " ".join(done.stderr.split())[-200:]
-            raise InputError(f"--token-command {self.command!r} ended with {done.returncode}: {words}")
-        return done.stdout
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS):
+                out, complaint = await process.communicate()
+        except TimeoutError:
+            raise InputError(f"--token-command {self.command!r}: printed nothing for {COMMAND_SECONDS:g} s") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            said = " ".join(complaint.decode(errors="replace").split())[-200:]
+            raise InputError(f"--token-command {self.command!r} ended with {process.returncode}: {said}")
+        return out.decode(errors="replace")

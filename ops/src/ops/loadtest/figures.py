@@ -1,7 +1,8 @@
 """From records to figures, each with its interval. Pure.
 
-Percentiles are of whole answers: failures are a figure of their own. A request counts into the throughput by the share
-of its tokens that came within the window, so that those cut by the window's edges neither raise nor lower it.
+Percentiles are of whole answers: failures are a figure of their own. Those that limits are held against (`…_of_all`)
+are of all requests: who waited in vain has waited longer than any limit. A request counts into the throughput by the
+share of its tokens that came within the window, so that those cut by the window's edges neither raise nor lower it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 PERCENTS = (50, 90, 95, 99)
 LATENCIES = ("ttft", "tpot", "e2e", "server_queue", "outside")
-SLICES = 20
-"""Parts of a window, over which throughput is resampled."""
 INSTANTS = 500
 """At so many instants of a window the requests in flight are counted."""
 SEED = 1
@@ -36,7 +35,7 @@ SEED = 1
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure with its 95 % interval, None where there were too few requests for one; base units."""
+    """A figure with its 95 % interval, None where there was too little for one; base units."""
 
     value: float
     low: float | None = None
@@ -66,7 +65,12 @@ def of(repetitions: Sequence[Repetition], limits: Sequence[Limit]) -> dict[str, 
     at_once = in_flight(repetitions)
     for name in LATENCIES:
         series = [[v for r in each if r.error is None and (v := getattr(r, name)) is not None] for each in measured]
-        found |= _percentiles(name, series, float(at_once.mean()))
+        found |= _percentiles(f"{name}_p%d", series, at_once.mean(), PERCENTS)
+    for limit in limits:
+        if limit.latency:
+            series = [[v for r in each if (v := _waited(r, limit.latency)) is not None] for each in measured]
+            percent = int(limit.figure.partition("_p")[2])
+            found |= _percentiles(f"{limit.latency}_p%d_of_all", series, at_once.mean(), (percent,))
     found |= _throughput(repetitions, limits)
     found["unserved_share"] = unserved(repetitions)
     every = [record for each in measured for record in each]
@@ -88,24 +92,36 @@ def errors(repetitions: Sequence[Repetition]) -> dict[str, int]:
     return dict(Counter(r.error for each in repetitions for r in each.measured if r.error is not None))
 
 
-def _percentiles(name: str, series: Sequence[Sequence[float]], at_once: float) -> dict[str, Figure]:
+def _waited(record: Record, latency: str) -> float | None:
+    value: float | None = math.inf if record.error is not None else getattr(record, latency)
+    return value
+
+
+def _percentiles(
+    name: str, series: Sequence[Sequence[float]], at_once: float, percents: Sequence[int]
+) -> dict[str, Figure]:
+    """Return them, named, with their intervals; what is endless is left out, and so is a bound that is."""
     values = [value for each in series for value in each]
     if not values:
         return {}
+    found = {percent: statistics.percentile(values, percent) for percent in percents}
     rows = statistics.resampled(series, statistics.block_length(series, at_once), SEED)
-    if rows is None:
-        return {f"{name}_p{percent}": Figure(statistics.percentile(values, percent)) for percent in PERCENTS}
-    spread = np.percentile(rows, PERCENTS, axis=1, method="inverted_cdf")
-    return {
-        f"{name}_p{percent}": Figure(statistics.percentile(values, percent), *statistics.interval(row))
-        for percent, row in zip(PERCENTS, spread, strict=True)
-    }
+    bounds: dict[int, tuple[float | None, float | None]] = dict.fromkeys(percents, (None, None))
+    if rows is not None:
+        spread = np.percentile(rows, percents, axis=1, method="inverted_cdf")
+        bounds |= {percent: _finite(statistics.interval(row)) for percent, row in zip(percents, spread, strict=True)}
+    return {name % percent: Figure(value, *bounds[percent]) for percent, value in found.items() if math.isfinite(value)}
+
+
+def _finite(bounds: tuple[float, float]) -> tuple[float | None, float | None]:
+    low, high = (each if math.isfinite(each) else None for each in bounds)
+    return low, high
 
 
 def rate(repetitions: Sequence[Repetition]) -> float:
     """Return output tokens a second, without an interval: for the verdict between two steps."""
-    parts = [slices(each, tokens) for each in repetitions if each.seconds > 0]
-    return float(np.concatenate(parts).mean()) if parts else 0.0
+    found = rates(repetitions, tokens)
+    return sum(found) / len(found) if found else 0.0
 
 
 def unserved(repetitions: Sequence[Repetition]) -> Figure:
@@ -116,7 +132,7 @@ def unserved(repetitions: Sequence[Repetition]) -> Figure:
     meant = sum(len(each.measured) for each in repetitions)
     if not meant:
         return Figure(0.0)
-    served = sum(float(slices(each, one).sum()) * each.seconds / SLICES for each in repetitions if each.seconds > 0)
+    served = sum(_within(each, one) for each in repetitions)
     chance = statistics.Z * math.sqrt(2 * len(repetitions) * max(1.0, float(in_flight(repetitions).mean()))) / meant
     share = (meant - served) / meant
     return Figure(share, share - chance, share + chance)
@@ -141,18 +157,20 @@ def _throughput(repetitions: Sequence[Repetition], limits: Sequence[Limit]) -> d
         weights["goodput"] = lambda record: float(limits_.is_good(record, limits))
     found = {}
     for name, weight in weights.items():
-        parts = [slices(repetition, weight) for repetition in repetitions if repetition.seconds > 0]
-        whole = float(np.concatenate(parts).mean()) if parts else 0.0
-        rows = statistics.resampled([list(each) for each in parts], 1, SEED)
-        found[name] = Figure(whole, *((None, None) if rows is None else statistics.interval(rows.mean(axis=1))))
+        each = rates(repetitions, weight)
+        low, high = statistics.mean_interval(each) or (None, None)
+        found[name] = Figure(sum(each) / len(each) if each else 0.0, low if low is None else max(0.0, low), high)
     return found
 
 
-def slices(repetition: Repetition, weight: Callable[[Record], float]) -> NDArray[np.float64]:
-    """Return the rate in each slice of a window, every whole answer spread over the time in which its tokens came."""
-    edges = np.linspace(repetition.begin, repetition.end, SLICES + 1)
-    rates = np.zeros(SLICES)
-    width = repetition.seconds / SLICES
+def rates(repetitions: Sequence[Repetition], weight: Callable[[Record], float]) -> list[float]:
+    """Return each repetition's rate a second, without those that measured for no time."""
+    return [_within(each, weight) / each.seconds for each in repetitions if each.seconds > 0]
+
+
+def _within(repetition: Repetition, weight: Callable[[Record], float]) -> float:
+    """Return the weight that came within the window, every whole answer spread over the time of its tokens."""
+    whole = 0.0
     for record in repetition.records:
         if record.error is not None:
             continue
@@ -160,9 +178,9 @@ def slices(repetition: Repetition, weight: Callable[[Record], float]) -> NDArray
         # A token takes until it is there: the first one as long as the others, where that is known.
         first -= min(record.tpot or 0.0, first - record.sent)
         last = max(record.end if record.last is None else record.last, first + 1e-6)
-        overlap = np.clip(np.minimum(edges[1:], last) - np.maximum(edges[:-1], first), 0, None)
-        rates += overlap / (last - first) * weight(record) / width
-    return rates
+        overlap = max(0.0, min(repetition.end, last) - max(repetition.begin, first))
+        whole += overlap / (last - first) * weight(record)
+    return whole
 
 
 def in_flight(repetitions: Sequence[Repetition]) -> NDArray[np.float64]:

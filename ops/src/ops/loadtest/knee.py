@@ -1,8 +1,8 @@
 """The choice: which setting and load an instance should be given, under the user's limits. Pure.
 
 Of the steps that hold every limit and were not past saturation, those count whose throughput is within 5 % of the
-best: a difference below that is not worth a longer queue. Among these the one with the least load, and of equal loads
-the fewest slots, is the knee.
+best: a difference below that is not worth a longer queue. Among these the one with the least load is the knee; of equal
+loads the one whose answers begin the soonest, then that of the fewest slots.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WORTH = 0.05
 """Throughput that is less than this share below the best is as good as the best."""
+
+BESIDE = "measured for the rule of thumb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ class Measured:
         return self.figures["tokens_per_second"].value if "tokens_per_second" in self.figures else 0.0
 
     @property
+    def begins_within(self) -> float:
+        """TTFT, 95th percentile, in seconds; endless where it is not known."""
+        return self.figures["ttft_p95"].value if "ttft_p95" in self.figures else math.inf
+
+    @property
     def concurrency(self) -> int:
         """Requests in the instance at once: a closed loop's load, in an open one the 95th percentile of those seen."""
         if self.load.loop is Loop.CLOSED:
@@ -62,7 +69,7 @@ class Measured:
 
     def sure(self, limits: Sequence[Limit]) -> bool:
         """Say whether every limit holds at the upper bound of its figure too."""
-        upper = ((self.figures[limit.figure].high, limit.bound) for limit in limits if limit.latency)
+        upper = ((self.figures[limit.judged].high, limit.bound) for limit in limits if limit.latency)
         return all(high is not None and high <= bound for high, bound in upper)
 
 
@@ -90,8 +97,10 @@ class Choice:
 
 
 def choose(measured: Sequence[Measured], limits: Sequence[Limit]) -> Choice:
-    """Choose among what was measured."""
-    against: dict[tuple[int | None, Load], str] = {}
+    """Choose among what was measured; of an open loop's run, the closed step of the rule of thumb is no candidate."""
+    loop = Loop.OPEN if any(each.load.loop is Loop.OPEN for each in measured) else Loop.CLOSED
+    against = {(each.parallel, each.load): BESIDE for each in measured if each.load.loop != loop}
+    measured = [each for each in measured if each.load.loop == loop]
     fit = []
     for each in measured:
         if why := _unfit(each, limits):
@@ -102,11 +111,10 @@ def choose(measured: Sequence[Measured], limits: Sequence[Limit]) -> Choice:
         return Choice(None, _nothing(measured, limits, against), against)
     best = max(each.throughput for each in fit)
     worth = [each for each in fit if each.throughput >= best * (1 - WORTH)]
-    chosen = min(worth, key=lambda each: (each.load.level, each.parallel or 0))
+    chosen = min(worth, key=lambda each: (each.load.level, each.begins_within, each.parallel or 0))
     for each in fit:
         if each is not chosen:
-            within = "as much throughput with more at once" if each in worth else "less throughput"
-            against[each.parallel, each.load] = within
+            against[each.parallel, each.load] = _less(each, chosen) if each in worth else "less throughput"
     reason = f"the least load whose throughput is within {WORTH:.0%} of the best that holds the limits"
     if limits and not chosen.sure(limits):
         reason += "; the limits hold within noise only: repeat with more repetitions before you rely on it"
@@ -115,6 +123,14 @@ def choose(measured: Sequence[Measured], limits: Sequence[Limit]) -> Choice:
     if chosen.load == max(each.load for each in measured) and chosen.throughput == best:
         reason += "; it is the highest load that was tried: the knee may lie above it"
     return Choice(chosen, reason, against)
+
+
+def _less(each: Measured, chosen: Measured) -> str:
+    """Say why a step of as much throughput was not taken."""
+    if each.load != chosen.load:
+        return "as much throughput with more at once"
+    later = each.begins_within > chosen.begins_within
+    return f"as much throughput, {'but its answers begin later' if later else 'with more slots'}"
 
 
 def _as_good(each: Measured, chosen: Measured) -> bool:

@@ -42,6 +42,11 @@ class Limit:
         """The latency that it bounds, None for errors."""
         return None if self.figure == "error_share" else self.figure.partition("_")[0]
 
+    @property
+    def judged(self) -> str:
+        """The figure that is held against the bound: a latency of all requests, a failed one as endless."""
+        return f"{self.figure}_of_all" if self.latency else self.figure
+
 
 NO_MORE_ERRORS = Limit(f"errors={DEFAULT_ERRORS:.0%}", "error_share", DEFAULT_ERRORS)
 
@@ -62,8 +67,8 @@ def with_default(limits: Sequence[Limit]) -> tuple[Limit, ...]:
 
 
 def broken(figures: Mapping[str, Figure], limits: Sequence[Limit]) -> list[Limit]:
-    """Return the limits that the figures exceed; a figure that could not be measured exceeds its limit."""
-    return [limit for limit in limits if limit.figure not in figures or figures[limit.figure].value > limit.bound]
+    """Return the limits that the figures exceed; a figure that is not there, or endless, exceeds its limit."""
+    return [limit for limit in limits if limit.judged not in figures or figures[limit.judged].value > limit.bound]
 
 
 def is_good(record: Record, limits: Sequence[Limit]) -> bool:

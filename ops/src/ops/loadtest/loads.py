@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ops.loadtest import checked
+
 
 class Loop(StrEnum):
     """Open: requests go out by the clock. Closed: each user sends the next one when the last is answered."""
@@ -31,5 +33,8 @@ class Load:
 
 
 def from_json(content: dict[str, Any]) -> Load:
-    """Read it from a run's file; raises KeyError or ValueError."""
-    return Load(Loop(content["loop"]), float(content["level"]))
+    """Read it from a run's file; raises KeyError, TypeError or ValueError."""
+    found = checked.of(content, loop=checked.TEXT, level=checked.NUMBER)
+    if found["level"] <= 0:
+        raise ValueError("a load is above 0")
+    return Load(Loop(found["loop"]), float(found["level"]))

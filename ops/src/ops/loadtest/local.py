@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ops.loadtest import stopping
 from ops.loadtest.errors import InputError, LocalError
 from ops.up import manifest, runtime
 from ops.up.errors import UpError
@@ -94,7 +95,7 @@ async def running(document: Mapping[str, Any], arguments: Sequence[str]) -> Asyn
         try:
             yield await service.opened(), service
         finally:
-            await service.stop()
+            await stopping.to_the_end(service.stop())  # a second Ctrl-C must not leave it running
 
 
 class Service:

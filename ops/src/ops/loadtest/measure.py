@@ -6,10 +6,10 @@ import asyncio
 import hashlib
 import os
 import platform
-import signal
+import secrets
 from typing import TYPE_CHECKING, Any
 
-from ops.loadtest import conclusion, lengths, limits, local, money, run, settings, words, workload
+from ops.loadtest import conclusion, lengths, limits, local, money, run, settings, stopping, words, workload
 from ops.loadtest.conclusion import Rule
 from ops.loadtest.credentials import Credentials
 from ops.loadtest.errors import InputError, LoadTestError
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
     from ops.loadtest.limits import Limit
     from ops.loadtest.options import Options
     from ops.loadtest.run import Run
+    from ops.loadtest.step import Repetition
     from ops.loadtest.workload import Workload
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-INTERRUPTED = 130
 RUN_FILE = "run.json"
 
 
 def measure(options: Options, console: Console) -> int:
     """Measure, choose, write; returns the exit status."""
     _check(options)
-    asked, work = _workload(options)
+    salt = secrets.token_hex(4)
+    asked, work = _workload(options, salt)
     file = options.service or options.up
     document = local.read(file) if file else None
     chosen = _settings(options, asked)
     begun = (
         _resumed(options.resume, chosen) if options.resume else run.Run(chosen.as_json(), _environment(), options.label)
     )
+    begun.salts.append(salt)
     price = money.usd_per_second(document, options.usd_per_hour)
     keeper = _Keeper(begun, options, price)
-    keeper.save()
     with Display(console, chosen, options.limits) as display:
         display.line(_headline(options, chosen), "bold")
         sweep = Sweep(
@@ -59,7 +59,11 @@ def measure(options: Options, console: Console) -> int:
             save=keeper.save,
             service=(options.up, options.up_options) if options.up else None,
         )
-        failure = asyncio.run(_until_stopped(sweep))
+        failure = asyncio.run(_run_to_end(sweep))
+    if failure is not None and not keeper.has_more:
+        raise failure  # a file that says nothing more than before is not written
+    if isinstance(failure, stopping.Stopped):
+        failure = stopping.Stopped("interrupted; what was measured is kept, and --resume goes on from there")
     begun.ended, begun.failure = run.now(), None if failure is None else str(failure)
     found = keeper.finish(console)
     if failure is not None:
@@ -67,23 +71,12 @@ def measure(options: Options, console: Console) -> int:
     return 0 if found.choice.chosen else 1
 
 
-class Stopped(LoadTestError):
-    """The operator ended the run."""
-
-    exit_status = INTERRUPTED
-
-
-async def _until_stopped(sweep: Sweep) -> LoadTestError | None:
-    """Run the sweep; a signal ends it in order. Returns why it ended before its time."""
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(sweep.main())
-    for number in SIGNALS:
-        loop.add_signal_handler(number, task.cancel)
+async def _run_to_end(sweep: Sweep) -> LoadTestError | None:
+    """Run the sweep; returns why it ended before its time."""
     try:
-        await task
+        await stopping.until_stopped(sweep.main())
     except LoadTestError as error:
         return error
-    except asyncio.CancelledError:
-        return Stopped("interrupted; what was measured is kept, and --resume goes on from there")
     return None
 
 
@@ -95,46 +88,58 @@ class _Keeper:
         self._limits = options.limits
         self._rule = Rule(options.models, options.batch)
         self._price = price
-        self._out = options.out
+        self._file = _file(options)
+        self._before = self._measured()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether anything was measured since the begin."""
+        return self._measured() != self._before
+
+    def _measured(self) -> tuple[tuple[Repetition, ...], ...]:
+        return tuple(tuple(each.repetitions) for each in self._run.steps)
 
     def save(self) -> None:
         """Write what there is so far."""
-        run.write(self._out / RUN_FILE, self._run.as_json())
+        run.write(self._file, self._run.as_json())
 
     def finish(self, console: Console) -> Conclusion:
         """Work out the conclusion, write everything, and show it."""
-        return _finish(self._run, self._limits, self._rule, self._price, self._out, console)
+        return _finish(self._run, self._limits, self._rule, self._price, self._file, console)
 
 
 def _finish(
-    done: Run, wanted: tuple[Limit, ...], rule: Rule, price: float | None, out: Path, console: Console
+    done: Run, wanted: tuple[Limit, ...], rule: Rule, price: float | None, file: Path, console: Console
 ) -> Conclusion:
     from ops.loadtest.report import page  # noqa: PLC0415 — matplotlib takes half a second
 
     found = conclusion.conclude(done, wanted, rule, price)
-    run.write(out / RUN_FILE, conclusion.file_of(done, wanted, found))
-    page.write(out, done, wanted, found)
+    run.write(file, conclusion.file_of(done, wanted, found))
+    page.write(file.parent, done, wanted, found)
     known = {(each.parallel, each.load): each.figures for each in found.measured}
     if found.measured:
         console.print(table([row_of(step, known.get(step.key, {})) for step in done.steps]))
     for line in page.summary(done, wanted, found):
         console.print(line, markup=False, soft_wrap=True)
-    console.print(f"report: {out / page.FILE}", markup=False, soft_wrap=True)
+    console.print(f"report: {file.parent / page.FILE}", markup=False, soft_wrap=True)
     return found
 
 
 def report_again(arguments: argparse.Namespace, console: Console) -> int:
     """Write the report of a run's file with the limits and prices of today; returns the exit status."""
-    done, content = run.read(arguments.run_file)
-    kept = tuple(limits.parse(text) for text in content.get("limits", ()))
-    wanted = limits.with_default(arguments.slo) if arguments.slo else kept or limits.with_default(())
+    done, before = run.read(arguments.run_file)
+    wanted = limits.with_default(arguments.slo) if arguments.slo else before.limits or limits.with_default(())
     document = local.read(arguments.service) if arguments.service else None
     price = money.usd_per_second(document, arguments.usd_per_hour)
     if price is None:
-        price = (content.get("conclusion") or {}).get("usd_per_second")
+        price = before.usd_per_second
     out = arguments.out or arguments.run_file.parent
+    file = out / arguments.run_file.name
+    for other in (out / RUN_FILE, file):
+        if other.exists() and run.read(other)[0].as_json() != done.as_json():
+            raise InputError(f"{other}: is another run, whose report this one would replace; choose another --out")
     rule = Rule(arguments.model_instances, arguments.batch)
-    return 0 if _finish(done, wanted, rule, price, out, console).choice.chosen else 1
+    return 0 if _finish(done, wanted, rule, price, file, console).choice.chosen else 1
 
 
 def _check(options: Options) -> None:
@@ -150,26 +155,40 @@ def _check(options: Options) -> None:
         raise InputError("--token-env, --token-file and --token-command: give one of them")
     if any(name == local.PARALLEL for name, _ in options.variables):
         raise InputError(f"--set {local.PARALLEL}: use --parallel, which the agent is told too")
-    if options.resume is None and (options.out / RUN_FILE).exists():
-        raise InputError(
-            f"{options.out / RUN_FILE}: is there already; go on with it by --resume, or choose another --out"
-        )
+    for other in (options.out / RUN_FILE, _file(options)):
+        if other.exists() and (options.resume is None or other.resolve() != options.resume.resolve()):
+            raise InputError(f"{other}: is there already; go on with it by --resume, or choose another --out")
 
 
-def _workload(options: Options) -> tuple[str | None, Workload]:
+def _file(options: Options) -> Path:
+    """Return the run's file: one that is resumed keeps its name."""
+    return options.out / (options.resume.name if options.resume else RUN_FILE)
+
+
+def _workload(options: Options, salt: str) -> tuple[str | None, Workload]:
     """Return what is asked, and the checksum of its file."""
     if options.prompts is None:
         prompt, answer = lengths.parse(options.prompt_tokens), lengths.parse(options.answer_tokens)
-        return None, workload.Synthetic(prompt, answer, options.shared_prefix, options.seed)
+        return None, workload.Synthetic(prompt, answer, options.shared_prefix, options.seed, salt)
     answer = lengths.parse(options.answer_tokens)
+    if answer.kind != "fixed":
+        raise InputError(
+            f"--answer-tokens {options.answer_tokens}: with --prompts give a number; a line may have its own max_tokens"
+        )
     requests = workload.read(options.prompts, round(answer.first))
-    return hashlib.sha256(options.prompts.read_bytes()).hexdigest(), workload.Replay(requests, options.seed)
+    return _sha256(options.prompts), workload.Replay(requests, options.seed)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _settings(options: Options, checksum: str | None) -> Settings:
     return Settings(
         target=options.url or str(options.up),
         local=options.up is not None,
+        service_sha256=_sha256(options.up) if options.up else None,
+        up_options=options.up_options,
         api=options.api,
         model=options.model,
         loop=options.loop,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,7 +63,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     where("url", nargs="?", type=parsers.url, metavar="URL", help="a service that runs, such as https://NAME.run.app")
     where("--up", type=Path, metavar="FILE", help="run this service.yaml here by `ops up`, once for each --parallel")
     add = what.add_argument
-    add("--up-options", type=shlex.split, default=[], metavar="TEXT", help="more options for `ops up`, as '--standin'")
+    add("--up-options", type=shlex.split, default=[], metavar="TEXT", help="for `ops up`, as --up-options=--standin")
     add(
         "--set",
         type=parsers.variable,

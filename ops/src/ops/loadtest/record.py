@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from ops.loadtest import checked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -67,6 +69,14 @@ class Record:
 
 
 NAMES = tuple(field.name for field in fields(Record))
+MAYBE = checked.NUMBER + checked.NOTHING
+KINDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("intended", "sent", "end"), checked.NUMBER),
+    "output_tokens": (int,),
+    "error": checked.TEXT + checked.NOTHING,
+    "detail": checked.TEXT,
+}
+"""What a column of a file may hold; the others `MAYBE`."""
 
 
 def to_columns(records: Sequence[Record]) -> dict[str, list[Any]]:
@@ -78,9 +88,12 @@ def from_columns(columns: Mapping[str, Sequence[Any]]) -> list[Record]:
     """Return the records of a run's file.
 
     Raises:
-        KeyError, ValueError: a column is missing, or they differ in length.
+        KeyError, TypeError, ValueError: a column is missing, holds what it must not, or they differ in length.
 
     """
+    for name in NAMES:
+        for value in columns[name]:
+            checked.value(name, value, KINDS.get(name, MAYBE))
     rows = zip(*(columns[name] for name in NAMES), strict=True)
     return [Record(*row) for row in rows]
 

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.loadtest import step
+from ops.loadtest import checked, limits, step
 from ops.loadtest.errors import InputError, LoadTestError
 
 if TYPE_CHECKING:
+    from ops.loadtest.limits import Limit
     from ops.loadtest.step import Step
 
 SCHEMA = "probe-agent/loadtest/1"
@@ -33,6 +34,8 @@ class Run:
     environment: dict[str, Any]
     label: str = ""
     steps: list[Step] = field(default_factory=list)
+    salts: list[str] = field(default_factory=list)
+    """What made prompts new to the server: one for the run, and one more for each time that it was resumed."""
     started: str = field(default_factory=now)
     ended: str | None = None
     failure: str | None = None
@@ -52,12 +55,21 @@ class Run:
             "failure": self.failure,
             "settings": self.settings,
             "environment": self.environment,
+            "salts": self.salts,
             "steps": [each.as_json() for each in self.steps],
         }
 
 
-def read(path: Path) -> tuple[Run, dict[str, Any]]:
-    """Read a run's file; returns the run, and all of the file.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """With which limits and which price of an instance a run was judged; none before its end."""
+
+    limits: tuple[Limit, ...]
+    usd_per_second: float | None
+
+
+def read(path: Path) -> tuple[Run, Judged]:
+    """Read a run's file; returns the run, and how it was judged.
 
     Raises:
         InputError: it cannot be read, or is no run of this version.
@@ -67,18 +79,33 @@ def read(path: Path) -> tuple[Run, dict[str, Any]]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'is not UTF-8'})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no JSON ({error}); give the run.json of a load test") from error
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
-        raise InputError(f"{path}: is no load test's run ({SCHEMA}), its schema is {schema!r}")
+        raise InputError(f"{path}: is no load test's run ({SCHEMA}), its schema is {str(schema)[:60]!r}")
     try:
-        steps = [step.from_json(each) for each in content["steps"]]
-        names = ("settings", "environment", "label", "started", "ended", "failure")
-        run = Run(**{name: content[name] for name in names}, steps=steps)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return _run(content), _judged(content)
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from error
-    return run, content
+
+
+def _run(content: dict[str, Any]) -> Run:
+    maybe = checked.TEXT + checked.NOTHING
+    kinds = {"label": checked.TEXT, "started": checked.TEXT, "ended": maybe, "failure": maybe}
+    found = checked.of(content, settings=(dict,), environment=(dict,), steps=(list,), salts=(list,), **kinds)
+    checked.value("loaded", found["environment"].get("loaded"), (dict, *checked.NOTHING))
+    steps = [step.from_json(each) for each in found.pop("steps")]
+    if len({each.key for each in steps}) < len(steps):
+        raise ValueError("a step stands there twice")
+    return Run(**found, steps=steps)
+
+
+def _judged(content: dict[str, Any]) -> Judged:
+    wanted = checked.value("limits", content.get("limits", []), (list,))
+    found = checked.value("conclusion", content.get("conclusion"), (dict, *checked.NOTHING)) or {}
+    price = checked.value("usd_per_second", found.get("usd_per_second"), checked.NUMBER + checked.NOTHING)
+    return Judged(tuple(limits.parse(checked.value("limits", each, checked.TEXT)) for each in wanted), price)
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

@@ -19,6 +19,9 @@ class Settings:
     target: str
     """The service's address, or the service.yaml that is run here."""
     local: bool
+    service_sha256: str | None
+    """The content of that service.yaml."""
+    up_options: tuple[str, ...]
     api: Api
     model: str | None
     loop: Loop
@@ -38,11 +41,10 @@ class Settings:
     timeout: float
 
     def loads(self, also: int | None) -> list[Load]:
-        """Return the loads of one number of slots, ascending; `also` is the rule of thumb's, in a closed loop."""
-        levels = {float(level) for level in self.levels}
-        if also is not None and self.loop is Loop.CLOSED:
-            levels.add(float(also))
-        return [Load(self.loop, level) for level in sorted(levels)]
+        """Return the loads of one number of slots, ascending, and the rule of thumb's, `also`: a closed one."""
+        loads = {Load(self.loop, float(level)) for level in self.levels}
+        rule = set() if also is None else {Load(Loop.CLOSED, float(also))}
+        return sorted(loads | rule) if self.loop is Loop.CLOSED else sorted(loads) + sorted(rule)
 
     def as_json(self) -> dict[str, Any]:
         """Return them as they stand in a run's file."""

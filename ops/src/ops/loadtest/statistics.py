@@ -17,6 +17,8 @@ RESAMPLES = 400
 CONFIDENCE = 0.95
 LEAST_BLOCKS = 6
 """Fewer blocks than this give intervals that are too narrow to be believed: none is given then."""
+LEAST_REPETITIONS = 3
+"""Two say too little of how repetitions differ: the interval would be some times as wide as the figure."""
 Z = 1.959964
 """The normal quantile of 95 %, both sides."""
 
@@ -36,27 +38,68 @@ def block_length(series: Sequence[Sequence[float]], at_once: float) -> int:
 
 
 def resampled(series: Sequence[Sequence[float]], length: int, seed: int) -> NDArray[np.float64] | None:
-    """Return `RESAMPLES` rows, each a resample of all repetitions by blocks in a row; None: too few blocks.
+    """Return `RESAMPLES` rows, resampled by repetitions and, in each, by blocks in a row; None: too few blocks.
 
-    `series` holds one list for each repetition, in order of time. Blocks wrap around within their repetition.
+    `series` holds one list for each repetition, in order of time. Blocks wrap around within their repetition. A machine
+    differs from one repetition to the next by more than requests tell: so repetitions are drawn, too.
     """
     arrays = [np.asarray(each, dtype=np.float64) for each in series if len(each)]
     if sum(math.ceil(len(each) / length) for each in arrays) < LEAST_BLOCKS:
         return None
     draw = np.random.default_rng(seed)
+    size = math.ceil(sum(map(len, arrays)) / len(arrays))
     parts = []
-    for values in arrays:
-        size = len(values)
-        starts = draw.integers(0, size, (RESAMPLES, math.ceil(size / length)))
-        at = (starts[:, :, None] + np.arange(length)).reshape(RESAMPLES, -1)[:, :size] % size
-        parts.append(values[at])
+    for _ in arrays:
+        taken = draw.integers(0, len(arrays), RESAMPLES)
+        part = np.empty((RESAMPLES, size))
+        for number, values in enumerate(arrays):
+            rows = taken == number
+            starts = draw.integers(0, len(values), (int(rows.sum()), math.ceil(size / length)))
+            at = (starts[:, :, None] + np.arange(length)).reshape(len(starts), -1)[:, :size] % len(values)
+            part[rows] = values[at]
+        parts.append(part)
     return np.concatenate(parts, axis=1)
+
+
+def student_t(freedom: float, confidence: float) -> float:
+    """Return the quantile of Student's t, both sides, for at least 1 degree of freedom.
+
+    With t = sqrt(freedom) tan(a) its density is that of cos(a)^(freedom - 1), which is summed up here.
+    """
+    angles = np.linspace(0, math.pi / 2, 20_001)
+    density = np.cos(angles) ** (freedom - 1)
+    below = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    return math.sqrt(freedom) * math.tan(float(np.interp(confidence, below / below[-1], angles)))
+
+
+def mean_interval(means: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Return the bounds of the mean of repetitions, by Student's t; None below `LEAST_REPETITIONS`."""
+    if len(means) < LEAST_REPETITIONS:
+        return None
+    half = student_t(len(means) - 1, confidence) * float(np.std(means, ddof=1)) / math.sqrt(len(means))
+    return float(np.mean(means)) - half, float(np.mean(means)) + half
+
+
+def difference_interval(
+    ours: Sequence[float], theirs: Sequence[float], confidence: float
+) -> tuple[float, float] | None:
+    """Return the bounds of `theirs` less `ours`, by Welch's t; None where one has too few repetitions."""
+    if min(len(ours), len(theirs)) < LEAST_REPETITIONS:
+        return None
+    spreads = [float(np.var(each, ddof=1)) / len(each) for each in (ours, theirs)]
+    parts = sum(spread**2 / (len(each) - 1) for spread, each in zip(spreads, (ours, theirs), strict=True))
+    freedom = sum(spreads) ** 2 / parts if parts else 1.0
+    middle = float(np.mean(theirs)) - float(np.mean(ours))
+    half = student_t(freedom, confidence) * math.sqrt(sum(spreads))
+    return middle - half, middle + half
 
 
 def interval(statistics: NDArray[np.float64]) -> tuple[float, float]:
     """Return the bounds of the middle 95 % of resampled statistics."""
     tail = (1 - CONFIDENCE) / 2 * 100
-    low, high = np.percentile(statistics, [tail, 100 - tail])
+    low, high = np.percentile(
+        statistics, [tail, 100 - tail], method="inverted_cdf"
+    )  # between two, endless is no number
     return float(low), float(high)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ops.loadtest import loads, record, words
+from ops.loadtest import checked, loads, record, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,9 +87,15 @@ class Step:
 
 def from_json(content: Mapping[str, Any]) -> Step:
     """Read a step of a run's file; raises KeyError, TypeError or ValueError for what is none."""
-    repetitions = [
-        Repetition(tuple(record.from_columns(each["records"])), each["begin"], each["end"], each["stopped"])
-        for each in content["repetitions"]
-    ]
-    load = loads.from_json(content["load"])
-    return Step(content["parallel"], load, repetitions, content["skipped"], content["complete"])
+    text = checked.TEXT + checked.NOTHING
+    kinds = {"parallel": (int, *checked.NOTHING), "load": (dict,), "skipped": text, "complete": (bool,)}
+    found = checked.of(content, repetitions=(list,), **kinds)
+    repetitions = []
+    for each in found["repetitions"]:
+        part = checked.of(each, records=(dict,), begin=checked.NUMBER, end=checked.NUMBER, stopped=text)
+        if part["begin"] > part["end"]:
+            raise ValueError("a repetition ends before it begins")
+        records = tuple(record.from_columns(part["records"]))
+        repetitions.append(Repetition(records, part["begin"], part["end"], part["stopped"]))
+    load = loads.from_json(found["load"])
+    return Step(found["parallel"], load, repetitions, found["skipped"], found["complete"])

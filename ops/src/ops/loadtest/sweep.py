@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ops.loadtest import arrivals, figures, local, saturation, wire
 from ops.loadtest.client import Client
-from ops.loadtest.errors import LocalError, ServiceError
+from ops.loadtest.errors import InputError, LocalError, ServiceError
 from ops.loadtest.loads import Loop
 from ops.loadtest.loop import UNFINISHED, Flight
+from ops.loadtest.settings import differing
 from ops.loadtest.step import INTERRUPTED, Repetition, Step
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from ops.loadtest.conclusion import Rule
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 PAST = "past saturation"
 TRIES = 3
 """Of the first request: a service that scales from zero may refuse some before its instance is there."""
+WAIT_SECONDS = 2.0
+"""Between two of them: an instance takes seconds to come, and refusals come in no time."""
 
 
 class Watcher(Protocol):
@@ -111,13 +114,15 @@ class Sweep:
 
     async def _first(self, client: Client) -> None:
         """Find out with one request whether the service can be measured at all; it is the first warm-up, too."""
-        client.authorize(self._credentials.token())
+        client.authorize(await self._credentials.token())
         if not self._model:
             self._model = await self._only_model(client)
         for attempt in range(TRIES):
             record = await client.chat(self._body("first", attempt), asyncio.get_running_loop().time())
             if record.error is None:
                 return
+            if attempt < TRIES - 1:
+                await asyncio.sleep(WAIT_SECONDS)
         raise ServiceError(
             f"{client.url}{client.api.path}: the first request failed: {record.error} ({record.detail}); "
             "nothing can be measured: is the service up, and is this its address?"
@@ -133,14 +138,24 @@ class Sweep:
         raise ServiceError(f"{client.url}: which model? {found}; name one with --model")
 
     async def _about(self, client: Client) -> None:
-        """Note what was measured, as far as the server tells."""
-        environment = self._run.environment
-        environment["model"] = self._model
-        environment["server_version"] = (await client.ask("/api/version")).get("version")
+        """Note what is measured, as far as the server tells; it must be what was measured before.
+
+        Raises:
+            InputError: it is another model or server than the run began with.
+
+        """
+        known = {"model": self._model, "server_version": (await client.ask("/api/version")).get("version")}
         for each in (await client.ask("/api/ps")).get("models") or []:
             if each.get("name", "").removesuffix(":latest") == self._model.removesuffix(":latest"):
                 names = ("digest", "context_length", "size", "size_vram", "details")
-                environment["loaded"] = {name: each.get(name) for name in names}
+                known["loaded"] = {name: each.get(name) for name in names}
+        environment = self._run.environment
+        if any(step.repetitions for step in self._run.steps) and (differ := _others(known, environment)):
+            raise InputError(
+                f"{client.url}: this run began with another model or server ({'; '.join(differ)}): its figures would "
+                "be a mixture; bring that one back, or start anew"
+            )
+        environment |= known
 
     async def _loads(self, client: Client, parallel: int | None, loads: Sequence[Load]) -> None:
         """Go over all loads once for each repetition: a machine that grows slower does so for all of them alike."""
@@ -169,7 +184,7 @@ class Sweep:
         step.repetitions[:] = [each for each in step.repetitions if each.stopped != INTERRUPTED]
         if len(step.repetitions) <= number and step.stopped is None:
             self._watcher.begins(step, number)
-            client.authorize(self._credentials.token())
+            client.authorize(await self._credentials.token())
             await self._repetition(client, step, number)
             try:
                 self._check()
@@ -213,6 +228,17 @@ class Sweep:
         settings = self._settings
         request = self._workload.request(stream, index)
         return wire.body(settings.api, self._model, request, seed=settings.seed, temperature=settings.temperature)
+
+
+def _others(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[str]:
+    """Return a line for each fact that must be the same in all of a run, is told both times, and differs."""
+    ours, theirs = (
+        {"model": each.get("model"), "server_version": each.get("server_version")}
+        | {"digest": (each.get("loaded") or {}).get("digest")}
+        for each in (now, then)
+    )
+    both = {name for name in ours if ours[name] and theirs[name]}
+    return differing({name: ours[name] for name in both}, {name: theirs[name] for name in both})
 
 
 def _past(done: Sequence[Step]) -> bool:

@@ -37,7 +37,7 @@ class Request:
 
 
 class Workload(Protocol):
-    """Requests by number; the same number and stream give the same request."""
+    """Requests by number; the same number and stream of a run give the same request."""
 
     def request(self, stream: str, index: int) -> Request:
         """Return request `index` of a stream: each repetition of each step has one of its own."""
@@ -48,24 +48,31 @@ class Workload(Protocol):
 class Synthetic:
     """Prompts made of common words. `shared_prefix` (0 to 1) of each is the same for all, as a system message is.
 
-    What is not shared differs from the first word on, so that a server's prompt cache helps with the prefix alone.
+    Lengths follow from the seed alone; words from the `salt`, too, which each run has of its own: a server keeps the
+    prompts that it has seen, and would answer those of an earlier run from its cache. After the few words of `ASK`,
+    what is not shared differs, so that the cache helps with the prefix alone.
     """
 
     prompt_tokens: Lengths
     answer_tokens: Lengths
     shared_prefix: float
     seed: int
+    salt: str
 
     def request(self, stream: str, index: int) -> Request:
-        """Return a request, drawn from the seed, the stream and the number."""
-        source = random.Random(f"{self.seed}/{stream}/{index}")  # noqa: S311 — a workload, not a secret
-        length = self.prompt_tokens.draw(source)
+        """Return a request, drawn from the seed, the salt, the stream and the number."""
+        lengths = random.Random(f"{self.seed}/{stream}/{index}")  # noqa: S311 — a workload, not a secret
+        length, answer = self.prompt_tokens.draw(lengths), self.answer_tokens.draw(lengths)
         shared = round(length * self.shared_prefix)
-        messages = [{"role": "user", "content": ASK + _words(source, max(1, length - shared))}]
+        own = max(1, length - shared - len(ASK.split()))
+        messages = [{"role": "user", "content": ASK + self._words(f"{stream}/{index}", own)}]
         if shared:
-            prefix = random.Random(self.seed)  # noqa: S311 — the same
-            messages.insert(0, {"role": "system", "content": _words(prefix, shared)})
-        return Request(tuple(messages), self.answer_tokens.draw(source))
+            messages.insert(0, {"role": "system", "content": self._words("shared", shared)})
+        return Request(tuple(messages), answer)
+
+    def _words(self, of: str, count: int) -> str:
+        source = random.Random(f"{self.seed}/{self.salt}/{of}")  # noqa: S311 — the same
+        return " ".join(source.choices(WORDS, k=count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +86,6 @@ class Replay:
         """Return the request that stands there in the file."""
         offset = random.Random(f"{self.seed}/{stream}").randrange(len(self.requests))  # noqa: S311 — the same
         return self.requests[(offset + index) % len(self.requests)]
-
-
-def _words(source: random.Random, count: int) -> str:
-    return " ".join(source.choices(WORDS, k=count))
 
 
 def read(path: Path, answer_tokens: int | None) -> list[Request]:

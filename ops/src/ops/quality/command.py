@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 REFERENCE = "f16"
-TYPES = (REFERENCE, "q8_0", "q4_0")
-"""What Ollama takes as OLLAMA_KV_CACHE_TYPE."""
+TYPES = ("f16", "q8_0", "q4_0")
+"""Those of OLLAMA_KV_CACHE_TYPE that Ollama documents."""
 AGAIN = f"{REFERENCE} again"
 """The reference once more: what differs there is the machine's own noise, not the cache's."""
 
@@ -37,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tokens", type=int, default=64, metavar="N", help="the most of each answer (%(default)s)")
     add("--questions", type=Path, metavar="FILE", help="one question a line (default: a small set of our own)")
     add("--model", metavar="NAME", help="the model to ask (default: the one that is loaded)")
-    add("--up-options", type=shlex.split, default=[], metavar="TEXT", help="more options for `ops up`")
+    add("--up-options", type=shlex.split, default=[], metavar="TEXT", help="for `ops up`, as --up-options=--standin")
     add("--out", type=Path, metavar="FILE", help="write answers and figures as JSON")
 
 
@@ -56,7 +55,7 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace, console: Console) -> int:
-    from ops.loadtest import local  # noqa: PLC0415 — the YAML library
+    from ops.loadtest import local, stopping  # noqa: PLC0415 — the YAML library
     from ops.quality import show  # noqa: PLC0415
 
     types = _types(arguments.types)
@@ -72,7 +71,8 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
             def told(number: int, name: str = name, status: Status = status) -> None:
                 status.update(f"{name}: {number} of {len(questions)} answered")
 
-            answers[name] = asyncio.run(_answers(arguments, document, name.removesuffix(" again"), questions, told))
+            asked = _answers(arguments, document, name.removesuffix(" again"), questions, told)
+            answers[name] = asyncio.run(stopping.until_stopped(asked))
     found = show.summaries(answers, REFERENCE)
     console.print(show.table(found, answers))
     for line in show.lines(found):
@@ -102,9 +102,12 @@ async def _answers(
 
 
 def _types(text: str) -> tuple[str, ...]:
+    from ops.lint.rules.agreement import MORE_KV_CACHE_TYPES  # noqa: PLC0415 — the YAML library
+
     types = tuple(dict.fromkeys(text.split(",")))
-    if not all(re.fullmatch(r"[a-z0-9_]+", each) for each in types):
-        raise InputError(f"--types {text}: expected KV cache types as {','.join(TYPES)}")
+    known = (*TYPES, *MORE_KV_CACHE_TYPES)
+    if unknown := [each for each in types if each not in known]:
+        raise InputError(f"--types {text}: there is no KV cache type {unknown[0]!r}; expected of {','.join(known)}")
     return types
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ops.quality.divergence import Summary
 
 SCHEMA = "probe-agent/quality/1"
+MEMORY = "memory, by Ollama's own figure*"
 
 
 def summaries(answers: Mapping[str, Answers], reference: str) -> dict[str, Summary]:
@@ -34,7 +35,7 @@ def summaries(answers: Mapping[str, Answers], reference: str) -> dict[str, Summa
 def table(found: Mapping[str, Summary], answers: Mapping[str, Answers]) -> Table:
     """Return one line for each type."""
     result = Table(box=SIMPLE_HEAD, pad_edge=False, title="answers, held against f16", title_justify="left")
-    for name in ("KV cache", "the same", "same tokens", "first difference", "memory"):
+    for name in ("KV cache", "the same", "same tokens", "first difference", MEMORY):
         result.add_column(name, justify="left" if name == "KV cache" else "right")
     for name, each in found.items():
         difference = "–" if each.median_difference is None else f"token {each.median_difference:g}"
@@ -50,6 +51,7 @@ def lines(found: Mapping[str, Summary]) -> list[str]:
     steady = again.exact == again.questions
     return [
         "the same: word for word; same tokens: before the first difference, of the longer answer; the last is a median",
+        "* /api/ps, which leaves out part of a cache with a sliding window: docs/capacity.md has what each type takes",
         "f16 twice gave the same answers: what differs is the cache's doing"
         if steady
         else f"f16 itself gave {again.questions - again.exact} other answers the second time: that much is noise",

@@ -45,11 +45,14 @@ def _ink() -> str:
 
 
 def _series(measured: Sequence[Measured]) -> Iterator[tuple[str, list[Measured], str, str]]:
-    """Yield a line for each number of slots: its label, points, colour and marker."""
-    slots = sorted({each.parallel or 0 for each in measured})
-    for number, parallel in enumerate(slots):
-        points = sorted((each for each in measured if (each.parallel or 0) == parallel), key=lambda each: each.load)
+    """Yield a line for each number of slots and loop: its label, points, colour and marker."""
+    loops = {each.load.loop for each in measured}
+    lines = sorted({(each.parallel or 0, each.load.loop) for each in measured})
+    for number, (parallel, loop) in enumerate(lines):
+        mine = (each for each in measured if (each.parallel or 0, each.load.loop) == (parallel, loop))
         label = words.plural(parallel, "slot") if parallel else "the service"
+        label += f", {loop} loop" if len(loops) > 1 else ""
+        points = sorted(mine, key=lambda each: each.load)
         yield label, points, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
 
 
@@ -99,8 +102,8 @@ def cost(axes: Axes, shown: Sequence[Measured], limits: Sequence[Limit], found: 
         axes.plot(x, y, label=label, color=colour, marker=marker, markersize=5, linewidth=0)
         for each in points:
             axes.annotate(f"{each.load.level:g}", point(each), (4, 5), textcoords="offset points", fontsize=9)
-    front = pareto.front([point(each) for each in able])
-    axes.plot(*zip(*front, strict=True), color=_ink(), linestyle="--", linewidth=1, alpha=0.6, label="Pareto front")
+    if front := pareto.front([point(each) for each in able if each.keeps_up()]):
+        axes.plot(*zip(*front, strict=True), color=_ink(), linestyle="--", linewidth=1, alpha=0.6, label="Pareto front")
     _mark(axes, found, point)
     _limit_lines(axes.axvline, limits, name)
     _time_axis(axes, "x", [point(each)[0] for each in able])

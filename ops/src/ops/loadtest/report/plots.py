@@ -63,7 +63,7 @@ def plots(run: Run, limits: Sequence[Limit], found: Conclusion) -> list[Plot]:
             "cost-latency",
             "Cost against latency",
             f"One point for each load: {name} to the right, cost upwards. Left and low is good; the dashed line joins "
-            "the loads that no other beats in both (Pareto front).",
+            "the loads that the service keeps up with and no other such beats in both (Pareto front).",
             lambda axes: draw.cost(axes, shown, limits, found),
         )
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ops.loadtest import figures, words
 from ops.loadtest.loads import Loop
+from ops.plan import concurrency
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,11 +39,14 @@ def _body(run: Run, limits: Sequence[Limit], found: Conclusion) -> Iterator[str]
         if chosen.load.loop is Loop.OPEN:
             yield f"Found at {chosen.load}, with {chosen.concurrency} in the instance at once (95th percentile)."
         yield f"There {_measured(chosen)}."
+        yield from _scaled(chosen)
         yield f"Why: {found.choice.reason}."
     yield "Limits: " + (", ".join(limit.text for limit in limits) or "none") + "."
     for rule in found.rules:
         if chosen is None or rule.parallel == chosen.parallel:
             yield _rule(rule, chosen)
+    if not any(limit.latency for limit in limits):
+        yield "Caution: no limit on a latency was given (--slo ttft_p95=2s), so throughput alone decided."
     yield from _cautions(run, found)
 
 
@@ -57,7 +61,25 @@ def _measured(each: Measured) -> str:
         f"the answers began within {words.seconds(began)} and were whole within {words.seconds(whole)}"
     )
     price = each.usd_per_million_tokens
-    return text if price is None else f"{text}; a million output tokens cost {words.dollars(price.value)}"
+    return (
+        text
+        if price is None
+        else f"{text}; at this load without a pause a million output tokens cost {words.dollars(price.value)}"
+    )
+
+
+def _scaled(chosen: Measured) -> Iterator[str]:
+    mean = figures.values(chosen.figures, "in_flight_mean")
+    if mean is None:
+        return
+    held = concurrency.TARGET * chosen.concurrency
+    less = (
+        "; with more than one instance each then makes less than this, and its tokens cost more" if mean > held else ""
+    )
+    yield (
+        f"On average {words.number(mean)} requests were in the instance at once. Cloud Run adds instances so that each "
+        f"keeps near {concurrency.TARGET:.0%} of containerConcurrency, here {words.number(held)}{less}."
+    )
 
 
 def _rule(rule: ByRule, chosen: Measured | None) -> str:
