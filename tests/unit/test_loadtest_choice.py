@@ -115,10 +115,25 @@ def test_of_two_settings_the_better_wins() -> None:
     assert knee.choose([*few, *CURVE], ()).chosen is CURVE[2]
     same = [measured(4, 400, 0.1, parallel=8)]
     assert knee.choose([*same, *CURVE], ()).chosen is CURVE[2]
-    sooner = measured(4, 396, 0.05, parallel=8)
+    sooner = measured(4, 396, 0.05, parallel=2)
     choice = knee.choose([sooner, *CURVE], ())
     assert choice.chosen is sooner
     assert choice.against[4, Load(Loop.CLOSED, 4)] == "as much throughput, but its answers begin later"
+
+
+def test_slots_that_nobody_uses_are_not_chosen() -> None:
+    """A slot more than there are requests at once costs memory for nothing, whatever the noise says of it."""
+    idle = measured(4, 410, 0.05, parallel=8)
+    choice = knee.choose([idle, *CURVE], ())
+    assert choice.chosen is CURVE[2]
+    assert choice.against[8, Load(Loop.CLOSED, 4)] == "more slots than requests at once"
+
+
+def test_a_load_without_a_whole_answer_is_not_chosen() -> None:
+    """Where each answer outlasts the window there is no throughput to judge by."""
+    choice = knee.choose([measured(1, 0, 0.1, parallel=1)], ())
+    assert choice.chosen is None
+    assert "no answer was whole in the window: measure longer (--duration)" in str(choice.against)
 
 
 def test_an_open_loop_must_keep_up() -> None:

@@ -2,7 +2,7 @@
 
 Of the steps that hold every limit and were not past saturation, those count whose throughput is within 5 % of the
 best: a difference below that is not worth a longer queue. Among these the one with the least load is the knee; of equal
-loads the one whose answers begin the soonest, then that of the fewest slots.
+loads one without idle slots, then the one whose answers begin the soonest, then that of the fewest slots.
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class Measured:
             return int(self.load.level)
         return max(1, math.ceil(self.figures["in_flight_p95"].value)) if "in_flight_p95" in self.figures else 1
 
+    @property
+    def idle_slots(self) -> bool:
+        """Whether there are more slots than requests at once: memory for nothing, whatever the figures say."""
+        return (self.parallel or 0) > self.concurrency
+
     def keeps_up(self) -> bool:
         """Say whether the service took what was offered; a closed loop offers no more than is taken."""
         if self.stopped is not None or not self.figures:
@@ -111,7 +116,7 @@ def choose(measured: Sequence[Measured], limits: Sequence[Limit]) -> Choice:
         return Choice(None, _nothing(measured, limits, against), against)
     best = max(each.throughput for each in fit)
     worth = [each for each in fit if each.throughput >= best * (1 - WORTH)]
-    chosen = min(worth, key=lambda each: (each.load.level, each.begins_within, each.parallel or 0))
+    chosen = min(worth, key=lambda each: (each.load.level, each.idle_slots, each.begins_within, each.parallel or 0))
     for each in fit:
         if each is not chosen:
             against[each.parallel, each.load] = _less(each, chosen) if each in worth else "less throughput"
@@ -129,6 +134,8 @@ def _less(each: Measured, chosen: Measured) -> str:
     """Say why a step of as much throughput was not taken."""
     if each.load != chosen.load:
         return "as much throughput with more at once"
+    if each.idle_slots and not chosen.idle_slots:
+        return "more slots than requests at once"
     later = each.begins_within > chosen.begins_within
     return f"as much throughput, {'but its answers begin later' if later else 'with more slots'}"
 
@@ -144,6 +151,8 @@ def _unfit(each: Measured, limits: Sequence[Limit]) -> str:
         return each.stopped
     if not each.figures:
         return "nothing was measured: no request went out in the window, for the answers outlast it; measure longer"
+    if each.throughput <= 0:
+        return "no answer was whole in the window: measure longer (--duration)"
     if broken := limits_.broken(each.figures, limits):
         return "breaks " + ", ".join(limit.text for limit in broken)
     return "" if each.keeps_up() else "does not keep up with what is offered"

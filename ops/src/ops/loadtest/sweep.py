@@ -134,8 +134,12 @@ class Sweep:
             names = [each.get("name", "") for each in (await client.ask(path)).get("models") or []]
             if len(names) == 1:
                 return str(names[0])
-        found = f"{', '.join(names)} are there" if names else "the service lists none"
-        raise ServiceError(f"{client.url}: which model? {found}; name one with --model")
+        if names:
+            raise ServiceError(f"{client.url}: which model? {', '.join(names)} are there; name one with --model")
+        raise ServiceError(
+            f"{client.url}: no list of models came from there; is an Ollama up, and is this its address? One that only "
+            "speaks /v1 tells none: name the model with --model"
+        )
 
     async def _about(self, client: Client) -> None:
         """Note what is measured, as far as the server tells; it must be what was measured before.

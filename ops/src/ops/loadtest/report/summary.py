@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 100
 """Requests below which a 99th percentile is just the slowest one."""
+LEAST = 20
+"""Requests below which even a 95th percentile is just the slowest one: nothing is recommended on them."""
 LATE_SECONDS = 0.01
 """The tester's own delay in sending, 99th percentile, above which it is told."""
 
@@ -35,7 +37,12 @@ def _body(run: Run, limits: Sequence[Limit], found: Conclusion) -> Iterator[str]
         yield f"No choice: {found.choice.reason}."
     else:
         slots = "" if chosen.parallel is None else f" and OLLAMA_NUM_PARALLEL to {chosen.parallel}"
-        yield f"Set containerConcurrency to {chosen.concurrency}{slots}."
+        requests = int(figures.values(chosen.figures, "requests") or 0)
+        if requests < LEAST:
+            little = f"Too little was measured to choose ({words.plural(requests, 'request')}). So far the best:"
+            yield f"{little} containerConcurrency {chosen.concurrency}{slots.replace(' to', '')}."
+        else:
+            yield f"Set containerConcurrency to {chosen.concurrency}{slots}."
         if chosen.load.loop is Loop.OPEN:
             yield f"Found at {chosen.load}, with {chosen.concurrency} in the instance at once (95th percentile)."
         yield f"There {_measured(chosen)}."
@@ -97,8 +104,16 @@ def _cautions(run: Run, found: Conclusion) -> Iterator[str]:
         yield f"{words.plural(skipped, 'step')} not run: the loads below them were past saturation already."
     chosen = found.choice.chosen
     requests = chosen and figures.values(chosen.figures, "requests")
-    if requests and requests < ENOUGH:
+    if requests and LEAST <= requests < ENOUGH:
         yield f"Caution: the choice rests on {requests:.0f} requests; its 99th percentiles are the slowest one's."
+    unmeasured = sum(step.skipped is None and not step.repetitions for step in run.steps)
+    if unmeasured:
+        yield f"Caution: {words.plural(unmeasured, 'step')} of {len(run.steps)} not measured: the best may be there."
+    if run.settings.get("local") and found.usd_per_second is not None:
+        yield (
+            "Caution: the dollars are Cloud Run's list price for the service's hardware over what this machine made: "
+            "they compare the loads, and are not what a token costs there."
+        )
     late = max((figures.values(each.figures, "late_p99") or 0.0 for each in found.measured), default=0.0)
     if late > LATE_SECONDS:
         yield (
