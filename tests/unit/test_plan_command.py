@@ -323,6 +323,17 @@ def written(tmp_path: Path, *arguments: str) -> tuple[int, str, Path]:
     return *plan(MODEL, "--write", str(path), *arguments), path
 
 
+def test_another_models_plan_is_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A service would get a small model's start for a large one; a file without a name is pointed out instead."""
+    path = tmp_path / "service.yaml"
+    path.write_text(SERVICE.read_text(encoding="utf-8"), encoding="utf-8")
+    assert plan("smollm2", "--write", str(path))[0] == 2
+    assert "serves gemma3:4b-it-qat, not smollm2" in capsys.readouterr().err
+    assert path.read_text(encoding="utf-8") == SERVICE.read_text(encoding="utf-8")
+    assert written(tmp_path)[0] == 0
+    assert f"serves gemma3:4b-it-qat: see that {MODEL} is the file of it" in capsys.readouterr().err
+
+
 def test_a_service_gets_the_settings_and_keeps_its_comments(tmp_path: Path) -> None:
     """Only lines with a value that changed differ; both containers, both probes and the pin agree; lint is content."""
     status, said, path = written(tmp_path, "--context", "4096", "--parallel", "2", "--load-rate", "20")
@@ -458,7 +469,7 @@ def test_annotations_that_are_none(annotations: str, tmp_path: Path, capsys: pyt
     path.write_text(f"{head}    metadata:\n      annotations: {annotations}\n    spec:\n      # Requests{tail}")
     before = path.read_text()
     assert written(tmp_path)[0] == (2 if annotations else 0)
-    assert capsys.readouterr().err.count("\n") == (1 if annotations else 0)
+    assert capsys.readouterr().err.count("\n") == 1  # the refusal, or whose file it is
     assert (path.read_text() == before) == bool(annotations)
 
 

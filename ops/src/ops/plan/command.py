@@ -17,6 +17,7 @@ from ops.plan.errors import PlanError, PlanRefused, SourceError
 from ops.plan.service import Service
 from ops.plan.settings import settings
 from ops.up.printer import standard_output
+from probe_agent.proof import ModelPin, same_name
 
 if TYPE_CHECKING:
     import argparse
@@ -35,6 +36,7 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
     """Plan. Returns 0: it fits; 1: it does not, or something cannot be read; 2: it cannot be asked for so."""
     try:
         opened = _Opened(arguments.write) if arguments.write else None
+        note = opened.other_than(arguments.model) if opened else ""
         asked = question.asked(arguments, opened.service.given if opened else None)
         plan = planning.plan(asked, _prices(arguments.gpu_price, asked.device.name))
         changes = opened.put(settings(plan)) if opened and plan.has_room else []
@@ -46,6 +48,8 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
         return INTERRUPTED
     with suppress(BrokenPipeError):  # a reader that has seen enough, such as `head`
         _show(arguments, plan, changes, console or standard_output())
+    if note:
+        sys.stderr.write(f"ops plan: {note}\n")
     if opened and not plan.has_room:
         sys.stderr.write(f"ops plan: {arguments.write}: not written, because the plan does not fit; see what would\n")
     return FITS if plan.has_room else DOES_NOT_FIT
@@ -83,6 +87,22 @@ class _Opened:
             raise SourceError(f"{path}: cannot be read: {error}") from error
         except PlanRefused as error:
             raise PlanRefused(f"{path}: {error}") from error
+
+    def other_than(self, model: str) -> str:
+        """Return a note where nobody can say whether a file is of the model that the service names; "" else.
+
+        Raises `PlanRefused`: it is another model, whose memory and start would be written into this service.
+        """
+        pins = self.service.models
+        names = ", ".join(pin.name for pin in pins)
+        if not pins or any(same_name(ModelPin(model).full_name, pin) for pin in pins):
+            return ""
+        if Path(model).is_file():
+            return f"{self.path} serves {names}: see that {model} is the file of it"
+        raise PlanRefused(
+            f"{self.path} serves {names}, not {model}: it would get another model's memory and start; plan "
+            f"{pins[0].name}, or change PROBE_AGENT_MODEL first"
+        )
 
     def put(self, wanted: list[Setting]) -> list[str]:
         """Set what the file does not say yet; returns a line for each change."""

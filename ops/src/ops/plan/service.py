@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ops.lint.view import Container
     from ops.plan.settings import Setting
     from ops.yaml_edit import Place
+    from probe_agent.proof import ModelPin
 
 ACCELERATOR = "run.googleapis.com/accelerator"
 PINNED = re.compile(r"@[0-9]+(?=,|$|\s)")
@@ -72,6 +73,11 @@ class Service:
             has_gpu_limit=has_limit,
             written=self._written(),
         )
+
+    @property
+    def models(self) -> tuple[ModelPin, ...]:
+        """What the agent is to serve; empty where its settings cannot be read."""
+        return self._view.settings.models if self._view.settings else ()
 
     def _written(self) -> dict[str, str]:
         found = {**self._view.annotations, **self._ollama.env}
