@@ -126,9 +126,10 @@ class Display:
 
 def table(rows: Sequence[Row]) -> Table:
     """Return the steps with their figures."""
-    result = Table(box=SIMPLE_HEAD, pad_edge=False)
+    result = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), show_edge=False)
     for name in COLUMNS:
-        result.add_column(name, justify="left" if name == "load" else "right", no_wrap=True)
+        heading = name.replace(" ", "\n").replace("/", "\n/")  # two lines: all columns fit a terminal of eighty
+        result.add_column(heading, justify="left" if name == "load" else "right", no_wrap=True)
     for row in rows:
         result.add_row(*row.cells, style=row.style)
     return result

@@ -181,7 +181,8 @@ def _cost(plan: Plan) -> Iterator[RenderableType]:
 
 
 def _settings(plan: Plan) -> Table:
-    table = grid("\nSettings", "where", "name", "value", "from", "why")
+    title = "\nSettings" if plan.has_room else "\nSettings, which would not do: it does not fit"
+    table = grid(title, "where", "name", "value", "from", "why")
     for each in settings(plan):
         table.add_row(each.place, each.name, str(each.value), each.source, each.reason)
     return table
