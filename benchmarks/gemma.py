@@ -14,6 +14,8 @@ from pathlib import Path
 from benchmarks.precondition import NotHereError
 from ops.up.model_store import cache_directory
 
+NAME = "gemma3_270m"
+"""As results call it."""
 VARIABLE = "GEMMA_GGUF"
 """Names the file where it is on this machine already; else it is downloaded once, and kept."""
 FILE = "gemma-3-270m-q4_k_m.gguf"
@@ -34,6 +36,16 @@ def gguf_path() -> Path:
         with tempfile.TemporaryDirectory(dir=path.parent) as aside:
             _joined(_downloaded(Path(aside)), Path(aside, FILE)).rename(path)
     return path
+
+
+def where_there(*, quick: bool) -> tuple[dict[str, Path], str]:
+    """Return the model's file by its name, or none and why it is left out."""
+    if quick:
+        return {}, "quick"
+    try:
+        return {NAME: gguf_path()}, ""
+    except NotHereError as error:
+        return {}, str(error)
 
 
 def _downloaded(folder: Path) -> list[Path]:

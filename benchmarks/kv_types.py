@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from benchmarks import gemma, llama_server
-from benchmarks.precondition import NotHereError, real_ollama
+from benchmarks.precondition import real_ollama
 from benchmarks.result import Result
-from ops import smollm2
-from ops.plan.memory import KV_TYPES
+from ops import kv_cache, smollm2
 from ops.up import runtime
 
 if TYPE_CHECKING:
@@ -50,17 +49,12 @@ class Next(NamedTuple):
 def run(folder: Path, *, quick: bool) -> Result:  # noqa: ARG001 — as the others are called
     """Ask each model with each type; raises `NotHereError` where there is no llama-server."""
     binary = real_ollama()
-    files = {"smollm2": smollm2.gguf_path()}
-    left_out = "quick" if quick else ""
-    if not quick:
-        try:
-            files["gemma3_270m"] = gemma.gguf_path()
-        except NotHereError as error:
-            left_out = str(error)
+    more, left_out = gemma.where_there(quick=quick)
+    files = {smollm2.NAME: smollm2.gguf_path(), **more}
     context = QUICK_CONTEXT if quick else CONTEXT
     measured: dict[str, Any] = {name: _compared(path, context) for name, path in files.items()}
     if left_out:
-        measured["gemma3_270m_left_out"] = left_out
+        measured[f"{gemma.NAME}_left_out"] = left_out
     return Result(
         name=NAME,
         server=runtime.ollama(binary).description.partition(" (/")[0],
@@ -72,13 +66,13 @@ def run(folder: Path, *, quick: bool) -> Result:  # noqa: ARG001 — as the othe
 
 def _compared(model: Path, context: int) -> dict[str, Any]:
     found, sizes = {}, {}
-    for kv_type in KV_TYPES:
+    for kv_type in kv_cache.DOCUMENTED:
         flags = ["-c", str(context), "-np", "1", "-b", "512", "-ub", "512"]
         flags += ["--cache-type-k", kv_type, "--cache-type-v", kv_type]
         with llama_server.serving(model, flags) as (url, server), httpx.Client(base_url=url, timeout=SECONDS) as http:
             sizes[kv_type] = llama_server.parse(line.text for line in server.lines).cache_mib
             found[kv_type] = list(_along(http, context))
-    reference = found[KV_TYPES[0]]
+    reference = found[kv_cache.REFERENCE]
     return {
         kv_type: {
             "cache_mib": sizes[kv_type],

@@ -13,11 +13,11 @@ import ollama
 from tests import attention_ggufs
 
 from benchmarks import gemma, llama_server
-from benchmarks.precondition import NotHereError, real_ollama
+from benchmarks.precondition import real_ollama
 from benchmarks.process import LOOPBACK, Running, free_port
 from benchmarks.result import Result, Target
-from ops import smollm2
-from ops.plan.memory import KV_TYPES, MIB, Load, Memory, batch, memory
+from ops import kv_cache, smollm2
+from ops.plan.memory import MIB, Load, Memory, batch, memory
 from ops.plan.sources import from_gguf
 from ops.up import runtime
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ops.plan.gguf_facts import ModelShape
 
 NAME = "plan"
-REAL = ("smollm2", "gemma3_270m")
+REAL = (smollm2.NAME, gemma.NAME)
 CONTEXTS, QUICK_CONTEXTS = (1024, 4096, 16384), (4096,)
 PARALLELS, QUICK_PARALLELS = (1, 2, 4), (2,)
 OLLAMA_SETTINGS = (Load(4096, 1, "f16"), Load(4096, 2, "q8_0"), Load(8192, 4, "q8_0"), Load(16384, 4, "f16"))
@@ -43,11 +43,11 @@ METHOD = (
     "Two real models and eight that tests/attention_ggufs.py writes, one of each kind of attention and a mixture of "
     "experts. Each is loaded by Ollama's own llama-server on the CPU, with the flags that Ollama would give it, over "
     f"contexts per slot of {', '.join(map(str, CONTEXTS))} (at most the trained one), {', '.join(map(str, PARALLELS))} "
-    f"slots and the KV types {', '.join(KV_TYPES)}. 'cache' is the sum of the log's 'size = ' lines, keys, values and "
-    "recurrent states; equal means within the log's rounding of each. 'total' is weights, caches, compute and output "
-    "buffers. 'ratio' is planned / reported. 'ollama': the same through a real `ollama serve`, flags and sizes read "
-    "from its log; its /api/ps is recorded beside them: of a model with windows it counts one cache of two. No GPU was "
-    "measured."
+    f"slots and the KV types {', '.join(kv_cache.DOCUMENTED)}. 'cache' is the sum of the log's 'size = ' lines, "
+    "keys, values and recurrent states; equal means within the log's rounding of each. 'total' is weights, caches, "
+    "compute and output buffers. 'ratio' is planned / reported. 'ollama': the same through a real "
+    "`ollama serve`, flags and sizes read from its log; its /api/ps is recorded beside them: of a model with windows "
+    "it counts one cache of two. No GPU was measured."
 )
 
 
@@ -118,20 +118,16 @@ def run(folder: Path, *, quick: bool) -> Result:
 
 
 def _files(folder: Path, *, quick: bool) -> tuple[dict[str, Path], str]:
-    files = {"smollm2": smollm2.gguf_path(), **dict(attention_ggufs.all_of(folder))}
-    if quick:
-        return files, "gemma3_270m: quick"
-    try:
-        return {**files, "gemma3_270m": gemma.gguf_path()}, ""
-    except NotHereError as error:
-        return files, f"gemma3_270m: {error}"
+    more, left_out = gemma.where_there(quick=quick)
+    files = {smollm2.NAME: smollm2.gguf_path(), **dict(attention_ggufs.all_of(folder)), **more}
+    return files, f"{gemma.NAME}: {left_out}" if left_out else ""
 
 
 def loads(shape: ModelShape, contexts: tuple[int, ...], parallels: tuple[int, ...]) -> Iterator[Load]:
     """Yield every combination, as Ollama asks for it: no context above the trained one, its own batch."""
     for context in dict.fromkeys(min(each, shape.trained_context) for each in contexts):
         for parallel in parallels:
-            for kv_type in KV_TYPES:
+            for kv_type in kv_cache.DOCUMENTED:
                 yield Load(context, parallel, kv_type, batch(shape, context * parallel))
 
 

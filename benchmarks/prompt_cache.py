@@ -16,7 +16,7 @@ from tests.image.place import ASKED, FLAGS, IMAGE, assemble, bake, install
 
 from benchmarks import agents, gemma, prober, sample
 from benchmarks.agents import agent
-from benchmarks.precondition import NotHereError, real_ollama
+from benchmarks.precondition import real_ollama
 from benchmarks.process import LOOPBACK, Running, free_port
 from benchmarks.result import Result, Target
 from ops import smollm2
@@ -80,13 +80,8 @@ def run(folder: Path, *, quick: bool) -> Result:
     """Measure the model of this project and, unless it must be quick, one with a sliding window."""
     binary = real_ollama()
     installed = install(folder / "installed", binary)
-    files: dict[str, Path] = {smollm2.NAME: smollm2.gguf_path()}
-    left_out = "quick" if quick else ""
-    if not quick:
-        try:
-            files["gemma3_270m"] = gemma.gguf_path()
-        except NotHereError as error:
-            left_out = str(error)
+    more, left_out = gemma.where_there(quick=quick)
+    files = {smollm2.NAME: smollm2.gguf_path(), **more}
     found = {
         name: _rounds(folder / name, file, installed, QUICK_STARTS if quick else STARTS) for name, file in files.items()
     }

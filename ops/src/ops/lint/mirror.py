@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ops import kv_cache
 from ops.lint.findings import Options, Problem, Severity
 from ops.lint.values import mapping, text, texts, written
 from probe_agent.proof import ModelPin, same_name
@@ -21,7 +22,7 @@ MIRRORS = {
     "_KV_CACHE_TYPE": "OLLAMA_KV_CACHE_TYPE",
 }
 """Substitutions of a build, and the variable of Ollama's container that each repeats."""
-DEFAULTS = {"OLLAMA_NUM_PARALLEL": "1", "OLLAMA_KV_CACHE_TYPE": "f16"}
+DEFAULTS = {"OLLAMA_NUM_PARALLEL": "1", "OLLAMA_KV_CACHE_TYPE": kv_cache.REFERENCE}
 """What Ollama takes where a variable is not set (Ollama's FAQ); the context depends on the GPU."""
 FILE = re.compile(r"[\w./-]+\.ya?ml\b")
 SOURCE = "/workspace/"

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
+from ops import kv_cache
+
 if TYPE_CHECKING:
     from ops.plan.gguf_facts import ModelShape
 
@@ -19,8 +21,6 @@ MIB, GIB = 2**20, 2**30
 CELLS = 256
 """Contexts and windows are rounded up to a multiple of this many tokens."""
 FLOAT_BYTES, HALF_BYTES = 4, 2
-KV_TYPES = ("f16", "q8_0", "q4_0")
-"""What OLLAMA_KV_CACHE_TYPE takes; all but the first need flash attention."""
 SMALL_BATCH, MEDIUM_BATCH, LARGE_BATCH = 512, 1024, 2048
 MEDIUM_CONTEXT, LARGE_CONTEXT = 4096, 32768
 """Above so many tokens of all slots together Ollama raises its batch."""
@@ -46,7 +46,7 @@ class Load:
     """Tokens of each slot: OLLAMA_CONTEXT_LENGTH, or num_ctx."""
     parallel: int = 1
     """Slots: OLLAMA_NUM_PARALLEL."""
-    kv_type: str = "f16"
+    kv_type: str = kv_cache.REFERENCE
     """OLLAMA_KV_CACHE_TYPE."""
     batch: int | None = None
     """Tokens that are read at once; None: as Ollama chooses."""
@@ -139,7 +139,7 @@ def row_bytes(width: int, kv_type: str) -> int:
 
 
 def _kv_cache(shape: ModelShape, load: Load, slots: int, cells: int, windows: int) -> int:
-    if load.kv_type != KV_TYPES[0] and not load.has_flash_attention:
+    if load.kv_type != kv_cache.REFERENCE and not load.has_flash_attention:
         raise Unplannable(f"a KV cache of {load.kv_type} needs flash attention; set OLLAMA_FLASH_ATTENTION=1")
     widest = max((layer.value_width for layer in shape.layers), default=0)
     total = 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ops import kv_cache
+
 DEVICES = ("nvidia-l4", "nvidia-rtx-pro-6000", "cpu")
-KV_TYPES = ("f16", "q8_0", "q4_0")
 MOST_SLOTS, MOST_MODELS = 256, 64
 LEAST_NUMBER, MOST_NUMBER = 1e-9, 1e9
 """Of seconds, rates and sizes: beyond any real one, and far from where floats end."""
@@ -27,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--gpu-memory", type=_positive, metavar="GIB", help="what the GPU reports, where you know better")
     add("--context", type=count, metavar="TOKENS", help="of each slot (8192)")
     add("--parallel", type=slots, metavar="N", help="slots of each model (4)")
-    add("--kv-cache-type", type=kv_type, metavar="TYPE", help=f"of keys and values: {', '.join(KV_TYPES)} (the first)")
+    add(
+        "--kv-cache-type",
+        type=kv_type,
+        metavar="TYPE",
+        help=f"of keys and values: {', '.join(kv_cache.DOCUMENTED)} (the first)",
+    )
     add("--models", type=models, metavar="N", help="such models loaded at once (1)")
     add("--ideal-batch", type=count, metavar="N", help="requests that a model works on best at once (its slots)")
     add("--batch", type=count, metavar="TOKENS", help="num_batch, where the model pins it (Ollama's choice)")
@@ -120,8 +126,8 @@ def device(text: str) -> str:
 
 def kv_type(text: str) -> str:
     """Read the type of a KV cache."""
-    if text not in KV_TYPES:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(KV_TYPES)}, found {text!r}")
+    if text not in kv_cache.DOCUMENTED:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(kv_cache.DOCUMENTED)}, found {text!r}")
     return text
 
 

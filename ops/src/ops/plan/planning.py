@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ops import kv_cache
 from ops.plan import concurrency, cost, startup
 from ops.plan.errors import PlanRefused
 from ops.plan.fits import Fit, fit_of, memory_of
 from ops.plan.gpus import host_room, usable
-from ops.plan.memory import GIB, KV_TYPES, MIB, Memory, Unplannable
+from ops.plan.memory import GIB, MIB, Memory, Unplannable
 
 if TYPE_CHECKING:
     from ops.plan.asked import Asked
@@ -112,7 +113,7 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
 
     """
     found = _alone(asked, prices)
-    kv_types = dict.fromkeys((*KV_TYPES, asked.load.kv_type))
+    kv_types = dict.fromkeys((*kv_cache.DOCUMENTED, asked.load.kv_type))
     fits = tuple(fit_of(found.asked, kv_type, found.usable) for kv_type in kv_types)
     choices, left_out = _choices(found.asked, prices)
     return replace(found, fits=fits, choices=choices, left_out=left_out)

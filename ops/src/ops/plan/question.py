@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
+from ops import kv_cache
 from ops.plan import options, startup
 from ops.plan import settings as names
 from ops.plan.asked import Asked, Source
@@ -124,7 +125,7 @@ def _load(values: _Values, batch: int | None) -> Load:
     return Load(
         context=values.choose(names.CONTEXT, "context", options.count, DEFAULT_CONTEXT),
         parallel=values.choose(names.SLOTS, "parallel", options.slots, DEFAULT_SLOTS),
-        kv_type=values.choose(names.KV_TYPE, "kv_cache_type", options.kv_type, options.KV_TYPES[0]),
+        kv_type=values.choose(names.KV_TYPE, "kv_cache_type", options.kv_type, kv_cache.REFERENCE),
         batch=batch,
         has_flash_attention=flash,
         has_full_windows=values.choose(names.FULL_WINDOWS, "swa_full", lambda text: text.lower() in ON, False),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ops import kv_cache
 from ops.plan.asked import Source
-from ops.plan.memory import KV_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,8 +69,8 @@ def _ollama(plan: Plan) -> Iterator[Setting]:
     yield Setting(OLLAMA, MODELS, str(asked.models), "more would evict each other")
     yield Setting(OLLAMA, "OLLAMA_MAX_QUEUE", str(queue), "twice containerConcurrency: it bounds waiting for a load")
     yield Setting(OLLAMA, KV_TYPE, load.kv_type, "keys and values: see the table")
-    if load.kv_type != KV_TYPES[0] or FLASH_ATTENTION in asked.told:
-        reason = "a quantised KV cache needs it" if load.kv_type != KV_TYPES[0] else "the sum is for it"
+    if load.kv_type != kv_cache.REFERENCE or FLASH_ATTENTION in asked.told:
+        reason = "a quantised KV cache needs it" if load.kv_type != kv_cache.REFERENCE else "the sum is for it"
         yield Setting(OLLAMA, FLASH_ATTENTION, str(int(load.has_flash_attention)), reason)
     if FULL_WINDOWS in asked.told:
         yield Setting(OLLAMA, FULL_WINDOWS, str(int(load.has_full_windows)), "windows, in full or not")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ops import kv_cache
 from ops.loadtest.errors import InputError, LoadTestError
 
 if TYPE_CHECKING:
@@ -20,10 +21,7 @@ if TYPE_CHECKING:
     from ops.quality.ask import Answers
 
 INTERRUPTED = 130
-REFERENCE = "f16"
-TYPES = ("f16", "q8_0", "q4_0")
-"""Those of OLLAMA_KV_CACHE_TYPE that Ollama documents."""
-AGAIN = f"{REFERENCE} again"
+AGAIN = f"{kv_cache.REFERENCE} again"
 """The reference once more: what differs there is the machine's own noise, not the cache's."""
 
 
@@ -32,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     file = "a service.yaml, which is run here once for each type (%(default)s)"
     add("file", nargs="?", type=Path, default=Path("service.yaml"), metavar="FILE", help=file)
-    add("--types", default=",".join(TYPES), metavar="T,T", help="KV cache types, held against f16 (%(default)s)")
+    add(
+        "--types",
+        default=",".join(kv_cache.DOCUMENTED),
+        metavar="T,T",
+        help="KV cache types, held against f16 (%(default)s)",
+    )
     add("--tokens", type=int, default=64, metavar="N", help="the most of each answer (%(default)s)")
     add("--questions", type=Path, metavar="FILE", help="one question a line (default: a small set of our own)")
     add("--model", metavar="NAME", help="the model to ask (default: the one that is loaded)")
@@ -64,7 +67,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
     questions = _questions(arguments.questions)
     document = local.read(arguments.file)
     answers: dict[str, Answers] = {}
-    for name in (REFERENCE, AGAIN, *(each for each in types if each != REFERENCE)):
+    for name in (kv_cache.REFERENCE, AGAIN, *(each for each in types if each != kv_cache.REFERENCE)):
         console.print(f"{name}: {len(questions)} questions …", style="dim")
         with console.status("starting the service") as status:  # a terminal alone shows it
 
@@ -73,7 +76,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
 
             asked = _answers(arguments, document, name.removesuffix(" again"), questions, told)
             answers[name] = asyncio.run(stopping.until_stopped(asked))
-    found = show.summaries(answers, REFERENCE)
+    found = show.summaries(answers, kv_cache.REFERENCE)
     console.print(show.table(found, answers))
     for line in show.lines(found):
         console.print(line, soft_wrap=True)
@@ -102,10 +105,8 @@ async def _answers(
 
 
 def _types(text: str) -> tuple[str, ...]:
-    from ops.lint.rules.agreement import MORE_KV_CACHE_TYPES  # noqa: PLC0415 — the YAML library
-
     types = tuple(dict.fromkeys(text.split(",")))
-    known = (*TYPES, *MORE_KV_CACHE_TYPES)
+    known = (*kv_cache.DOCUMENTED, *kv_cache.MORE)
     if unknown := [each for each in types if each not in known]:
         raise InputError(f"--types {text}: there is no KV cache type {unknown[0]!r}; expected of {','.join(known)}")
     return types

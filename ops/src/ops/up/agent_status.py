@@ -105,13 +105,14 @@ class AgentWatch:
 
     async def wait_ready(self) -> AgentStatus:
         """Return the status once the agent has been READY."""
-        await self._was_ready.wait()
-        assert self.latest is not None, "an event follows a status"  # noqa: S101 — for the type checker
-        return self.latest
+        return await self._latest_after(self._was_ready)
 
     async def wait_failed(self) -> AgentStatus:
         """Return the status once the agent is FAILED, which is for good."""
-        await self._has_failed.wait()
+        return await self._latest_after(self._has_failed)
+
+    async def _latest_after(self, event: asyncio.Event) -> AgentStatus:
+        await event.wait()
         assert self.latest is not None, "an event follows a status"  # noqa: S101 — for the type checker
         return self.latest
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ops import kv_cache
 from ops.lint.findings import Options, Problem, Severity, rule
 from ops.lint.rules.probes import ollama_port
 from ops.lint.rules.volumes import AGENT_RUNTIME_DIR, RUNTIME_DIR
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOPBACK = ("127.", "localhost", "::1", "[::1]")
-KV_CACHE_TYPES = ("f16", "q8_0", "q4_0")
-"""Types of keys and values that Ollama documents, and that the image is built with."""
-MORE_KV_CACHE_TYPES = ("f32", "bf16", "q4_1", "iq4_nl", "q5_0", "q5_1")
-"""Others that llama-server takes (`llama-server --help` of Ollama 0.32.15)."""
 
 
 @rule("agent-settings")
@@ -124,10 +121,10 @@ def kv_cache_type(view: View, _options: Options) -> Iterator[Problem]:
     """Keys and values have a type that Ollama knows: with another the runner ends before a model is loaded."""
     name = "OLLAMA_KV_CACHE_TYPE"
     value = view.ollama.env.get(name, "") if view.ollama else ""
-    if view.ollama is None or not value or value.lower() in KV_CACHE_TYPES:
+    if view.ollama is None or not value or value.lower() in kv_cache.DOCUMENTED:
         return
-    fix = f"Write one of: {', '.join(KV_CACHE_TYPES)}."
-    if value.lower() in MORE_KV_CACHE_TYPES:
+    fix = f"Write one of: {', '.join(kv_cache.DOCUMENTED)}."
+    if value.lower() in kv_cache.MORE:
         reason = f"Ollama does not document the type {value}, and the image is not built with it"
         yield Problem(view.ollama.env_place(name), reason, fix, Severity.WARNING)
     else:

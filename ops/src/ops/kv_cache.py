@@ -1,0 +1,10 @@
+"""The types of keys and values that OLLAMA_KV_CACHE_TYPE takes; all but f16 (and f32, bf16) are quantised."""
+
+from __future__ import annotations
+
+REFERENCE = "f16"
+"""Ollama's default."""
+DOCUMENTED = (REFERENCE, "q8_0", "q4_0")
+"""Those that Ollama documents, and that the image is built with."""
+MORE = ("f32", "bf16", "q4_1", "iq4_nl", "q5_0", "q5_1")
+"""Others that llama-server takes (`llama-server --help` of Ollama 0.32.15)."""
