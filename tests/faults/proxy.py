@@ -28,6 +28,8 @@ DRIP_SECONDS = 0.1
 """Between two bytes: an answer of Ollama's takes a quarter of a minute then."""
 HUGE_BYTES = 256 << 20
 """Of the endless answer, so much is really sent: far more than an agent may keep."""
+ACCEPTING_TURNS = 3
+"""Of the event loop, from an accepted connection to `_connected`."""
 PIECE = b"x" * (1 << 20)
 CUT_NOW = struct.pack("ii", 1, 0)  # SO_LINGER for no time at all: the kernel then resets instead of closing
 HTML = b"<html><body>Bad Gateway</body></html>"
@@ -83,7 +85,6 @@ class Wire:
         self._fault: WireFault | None = None
         self._changed = asyncio.Event()
         self._open: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -128,34 +129,42 @@ class Wire:
             while self._server is None:
                 # While it was closed, somebody's connection may have been given the port as its own end.
                 with contextlib.suppress(OSError):
-                    self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port, backlog=512)
+                    self._server = await asyncio.start_server(self._connected, LOOPBACK, self.port, backlog=512)
                 await asyncio.sleep(0.01)
 
     async def _refuse(self) -> None:
         server, self._server = self._server, None
         if server is not None:
+            # A closed asyncio.Server leaks what it has just accepted: accept no more, take that in, and then close.
+            for each in server.sockets:
+                self._loop.remove_reader(each.fileno())
+            for _ in range(ACCEPTING_TURNS):
+                await asyncio.sleep(0)
             server.close()
         for writer in list(self._open):
             _reset(writer)
 
     async def _end(self) -> None:
         await self._refuse()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # a closed transport lets go of its socket one turn later
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Own the connection from its first moment: a task may be cancelled before it has begun."""
+        self._open.add(writer)
+        task = self._loop.create_task(self._serve(reader, writer))
+        task.add_done_callback(lambda _: self._closed(writer))
+
+    def _closed(self, writer: asyncio.StreamWriter) -> None:
+        self._open.discard(writer)
+        writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self._open.add(writer)
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, _GoneError, asyncio.CancelledError):
-                await self._exchange(await _request(reader), reader, writer)
-        finally:
-            self._tasks.discard(task)
-            self._open.discard(writer)
-            writer.close()
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, _GoneError, asyncio.CancelledError):
+            await self._exchange(await _request(reader), reader, writer)
 
     async def _exchange(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request by what holds at each moment until the answer is out."""
@@ -166,7 +175,7 @@ class Wire:
                 fault, changed = self._fault, self._changed
                 if fault in ANSWERS:
                     return await self._lie(fault, writer, changed)
-                if fault is WireFault.RESET:
+                if fault in (WireFault.REFUSE, WireFault.RESET):  # the former: accepted just before it fell
                     return _reset(writer)
                 waiting: list[asyncio.Future[bytes]] = [gone]
                 if fault in (None, WireFault.SLOW_BYTES):

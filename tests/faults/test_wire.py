@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import socket
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from tests.faults.proxy import Wire, WireFault
-from tests.servers import NO_TLS, LoopbackServer
+from tests.servers import LOOPBACK, NO_TLS, LoopbackServer, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,3 +106,14 @@ def test_what_is_under_way_breaks_too(wire: Wire) -> None:
         wire.break_by(WireFault.SERVER_ERROR)
         raw.settimeout(5)
         assert raw.recv(12) == b"HTTP/1.1 503"
+
+
+def test_a_wire_that_ends_leaves_no_connection_behind() -> None:
+    """Those that come in its last moment are closed too; the collector would warn of one that is not."""
+    for _ in range(20):
+        with contextlib.ExitStack() as crowd, Wire(free_port()) as wire:
+            for _ in range(3):
+                raw = crowd.enter_context(socket.socket())
+                raw.setblocking(False)
+                raw.connect_ex((LOOPBACK, wire.port))
+    gc.collect()
