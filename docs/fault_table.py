@@ -1,20 +1,14 @@
-"""The tables of `faults.md`, made from the newest runs of the fault matrix so that they cannot lie.
+"""The tables of `faults.md`, from the newest runs of the fault matrix. `python -m docs.fault_table [--check]`."""  # noqa: INP001 — beside the pages, not a package
 
-python -m docs.fault_table           write them into the page
-python -m docs.fault_table --check   exit 1 when the page is out of date
-"""  # noqa: INP001 — a script beside the pages it writes, not a package
-
-import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).with_name("faults.md")
+from docs.made_part import MadePart
+
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
-BEGIN = "<!-- tables: made by docs/fault_table.py -->"
-END = "<!-- end of tables -->"
 RUNS = ("faults_standin", "faults_ollama")
 SOAKS = ("soak_standin", "soak_ollama")
 OK, NONE = "200", "-"
@@ -95,32 +89,7 @@ def _said(said: list[str]) -> Iterator[str]:
         before = words
 
 
-def page_with_tables(page: str) -> str:
-    """Return `page` with the tables between its two marks; `ValueError` when a mark is missing."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE.name} must hold the lines {BEGIN!r} and {END!r}; put them back")
-    return f"{before}{BEGIN}\n{tables()}\n{END}{after}"
-
-
-def write() -> None:
-    """Bring the page up to date."""
-    PAGE.write_text(page_with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def main() -> int:
-    """Write the page, or with --check only compare; return the exit status."""
-    parser = argparse.ArgumentParser(description="Write the fault tables into docs/faults.md.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is out of date")
-    page = PAGE.read_text(encoding="utf-8")
-    if not parser.parse_args().check:
-        write()
-    elif page_with_tables(page) != page:
-        sys.stderr.write(f"{PAGE} is out of date: run python -m docs.fault_table\n")
-        return 1
-    return 0
-
+FAULT_TABLES = MadePart("faults.md", "tables", "docs.fault_table", tables)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(FAULT_TABLES.main())

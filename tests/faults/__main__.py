@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.result import Result, Target
-from docs import fault_table
+from docs.fault_table import FAULT_TABLES
 from tests.faults.cells import CELLS, REAL_CELLS, Cell
 from tests.faults.matrix import Matrix
 from tests.faults.subjects import real, scripted
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write("no real Ollama here: set OLLAMA_BIN; its half of the matrix is not run\n")
         else:
             found.append(_run("faults_ollama", REAL_CELLS, min(2, options.lanes)))
-    fault_table.write()
+    FAULT_TABLES.write()
     return 0 if all(found) else 1
 
 

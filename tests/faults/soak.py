@@ -17,7 +17,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.result import Result, Target
-from docs import fault_table
+from docs.fault_table import FAULT_TABLES
 from rich.console import Console
 from rich.table import Table
 from tests.faults.breaking import NAMED, STUCK_SECONDS, Lane, broken, lane
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result.show(console)
     if options.seconds >= WRITTEN_SECONDS:
         console.print(f"written: {result.write()}")
-        fault_table.write()
+        FAULT_TABLES.write()
     return 0 if result.met else 1
 
 

@@ -1,6 +1,7 @@
 """The README holds every setting, endpoint and metric: documentation that cannot rot."""
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -82,3 +83,12 @@ def test_the_metrics_of_the_readme_are_the_metrics(metric_names: set[str]) -> No
     documented = {match[1] for row in ROWS if (match := re.fullmatch(r"`(probe_agent_\w+)`", row[0]))}
 
     assert documented == metric_names
+
+
+def test_every_finding_that_there_can_be_is_explained() -> None:
+    """Each rule that the golden findings of `ops lint` name stands in its page."""
+    page = (ROOT / "docs/lint.md").read_text(encoding="utf-8")
+    golden = [json.loads(path.read_text("utf-8"))["findings"] for path in ROOT.glob("tests/lint/*.json")]
+    found = {each["rule"] for findings in golden for each in findings}
+
+    assert [rule for rule in sorted(found) if f"`{rule}`" not in page] == []
