@@ -65,7 +65,7 @@ def run(folder: Path, *, quick: bool) -> Result:
         method=METHOD,
         targets=(
             Target("fault to not ready, worst", max(seen.lost or 0.0 for _, seen in every), PROMISE_SECONDS, "s"),
-            Target("outages that readiness hid", sum(_hidden(*each) for each in every), 0, ""),
+            Target("outages that readiness hid", sum(hidden(*each) for each in every), 0, ""),
             Target("outages after which it was never ready again", sum(_never(seen) for _, seen in every), 0, ""),
             *(_back_target(name, found) for name, found in servers.items()),
         ),
@@ -115,7 +115,7 @@ def figures(all_seen: Sequence[Seen]) -> dict[str, Any]:
     }
 
 
-def _hidden(fault: Fault, seen: Seen) -> bool:
+def hidden(fault: Fault, seen: Seen) -> bool:
     """Whether the model was out of reach and readiness stayed; a stopped runner may be mended within one check."""
     return seen.lost is None and fault not in HARMLESS | {Fault.RUNNER_STOPPED}
 
