@@ -26,6 +26,7 @@ from benchmarks import (
     plan,
     prefetch,
     prompt_cache,
+    recovery,
     time_to_loaded,
 )
 from benchmarks.precondition import NotHereError
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[..., Result]] = {
         footprint,
         hour,
         growth,
+        recovery,
         prefetch,
         prompt_cache,
         fetch,

@@ -1,13 +1,17 @@
-"""What the agent costs: time to its first answered probe, memory and processor time when idle."""
+"""What the agent costs: time to its first answered probe, memory and processor time when idle, size of its image."""
 
 from __future__ import annotations
 
+import subprocess
 import time
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from tests.image_builds import agent_image, bases
+
 from benchmarks import agents, prober, servers
+from benchmarks.precondition import NotHereError
 from benchmarks.process import free_port
 from benchmarks.result import Result, Target
 
@@ -23,21 +27,30 @@ READY_SECONDS = 120.0
 """For the small model to load, beside whatever else this machine does."""
 # The project is named, because there is no metadata server here to ask for it.
 ON_CLOUD_RUN = {"K_SERVICE": "benchmark", "K_REVISION": "benchmark-1", "GOOGLE_CLOUD_PROJECT": "benchmark"}
+BYTES_PER_MIB = 1 << 20
+IMAGE_CLAIM = "the agent's image, compressed, above its base"
 LIMIT_START_SECONDS, LIMIT_MIB, LIMIT_LOGGING_MIB, LIMIT_CPU_PERCENT = 0.5, 64, 96, 0.3
 METHOD = (
     "First probe: from the instant before the agent's process is made to the first bytes of /live's answer, asked each "
     "millisecond; no Ollama is there; the first start, which may read the disk, is told apart. Idle: model "
     "READY, default period, nobody asks; memory is VmRSS at the end, processor time is utime + stime over the time, of "
-    "one core. Both agents, without and with Cloud Logging (K_SERVICE set), watch the same server at once."
+    "one core. Both agents, without and with Cloud Logging (K_SERVICE set), watch the same server at once. Image: "
+    "built from its Dockerfile by buildah on a Debian with Python made here; the layers above that, as they are pushed."
 )
 
 
 def run(folder: Path, *, quick: bool) -> Result:
-    """Measure starts, then two idle agents."""
+    """Measure starts, then two idle agents, then the image where it can be built."""
     starts = [_first_probe({}) for _ in range(1 + (QUICK_STARTS if quick else STARTS))]
     logging_starts = [_first_probe(ON_CLOUD_RUN) for _ in range(QUICK_STARTS if quick else STARTS)]
     server = servers.choose(folder)
     plain, logging = _idle(server, QUICK_IDLE_SECONDS if quick else IDLE_SECONDS)
+    image: tuple[Target, ...] = ()
+    not_here = {}
+    try:
+        image = (Target(IMAGE_CLAIM, _image_mib(quick=quick), agent_image.MOST_BYTES / BYTES_PER_MIB, "MiB"),)
+    except NotHereError as error:
+        not_here[IMAGE_CLAIM] = str(error)
     slowest = max(starts[1:] + logging_starts)
     number = len(starts) - 1 + len(logging_starts)
     return Result(
@@ -50,7 +63,9 @@ def run(folder: Path, *, quick: bool) -> Result:
             Target("memory when idle, with Cloud Logging", logging["rss_mib"], LIMIT_LOGGING_MIB, "MiB"),
             Target("processor time when idle, without", plain["cpu_percent"], LIMIT_CPU_PERCENT, "%"),
             Target("processor time when idle, with", logging["cpu_percent"], LIMIT_CPU_PERCENT, "%"),
+            *image,
         ),
+        not_here=not_here,
         measured={
             "first_probe_seconds": {"median": median(starts[1:]), "most": max(starts[1:])},
             "first_probe_with_cloud_logging_seconds": {"median": median(logging_starts), "most": max(logging_starts)},
@@ -96,3 +111,19 @@ def _idle(server: servers.Server, seconds: float) -> tuple[dict[str, Any], dict[
 
 def _structured(line: Line) -> bool | None:
     return line.text.startswith("{") or None
+
+
+def _image_mib(*, quick: bool) -> float:
+    """Build the agent's image and weigh it; raises `NotHereError` where that cannot be."""
+    if quick:
+        raise NotHereError("--quick builds no image")
+    if not agent_image.can_build():
+        raise NotHereError(agent_image.NEEDS)
+    try:
+        debian = bases.debian()
+    except subprocess.SubprocessError as error:
+        raise NotHereError("debootstrap made no Debian to build on: is its mirror in reach?") from error
+    with agent_image.folder() as within, agent_image.storage(within) as buildah:
+        agent_image.copy_tree(within / "context")
+        image = agent_image.build(buildah, buildah.base("debian", debian), within / "context", within)
+        return agent_image.bytes_above_base(buildah, image, within / "oci") / BYTES_PER_MIB

@@ -46,6 +46,10 @@ class Result:
     """What was measured, from which instant to which, in a sentence or two."""
     targets: tuple[Target, ...]
     measured: Mapping[str, Any]
+    not_here: Mapping[str, str] = field(default_factory=dict)
+    """Claims that could not be measured on this machine, and why."""
+    tables: tuple[Table, ...] = ()
+    """For the screen: what `measured` has as lists."""
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -68,8 +72,12 @@ class Result:
         for target in self.targets:
             verdict = "[green]met[/]" if target.met else "[bold red]MISSED[/]"
             table.add_row(target.claim, f"{target.measured:.4g} {target.unit}".strip(), f"≤ {target.limit:g}", verdict)
+        for claim, why in self.not_here.items():
+            table.add_row(claim, "–", "", f"[yellow]not measured here[/]: {why}")
         console.print(table)
         console.print(self.method, style="dim")
+        for each in self.tables:
+            console.print(each)
         for line in _lines(self.measured):
             console.print(f"  {line}")
         console.print()
@@ -91,6 +99,7 @@ class Result:
                 }
                 for target in self.targets
             ],
+            **({"not_measured_here": dict(self.not_here)} if self.not_here else {}),
             "measured": _rounded(self.measured),
         }
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.result import Result, Target
 from docs.fault_table import FAULT_TABLES
+from tests.faults import breaking
 from tests.faults.cells import CELLS, REAL_CELLS, Cell
 from tests.faults.matrix import Matrix
 from tests.faults.subjects import real, scripted
@@ -55,7 +56,7 @@ def _run(name: str, cells: Sequence[Cell], lanes: int) -> bool:
     }
     with tempfile.TemporaryDirectory(prefix="faults-") as home:
         subject_of = scripted if name == "faults_standin" else lambda folder, _: real(folder, str(REAL_OLLAMA))
-        with Matrix(Path(home), subject_of, possible, lanes) as matrix:
+        with Matrix(Path(home), subject_of, possible, lanes, breaking.run) as matrix:
             for cell, future in matrix.futures.items():
                 measured[cell] = future.result().as_json()
                 wrong = measured[cell]["complaints"]

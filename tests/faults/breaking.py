@@ -94,7 +94,7 @@ def run(cell: Cell, on: Lane) -> Outcome:
         on.wire.break_by(WireFault.REFUSE)
     on.wire.hold(HELD.get(cell.state, ""))
     on.bucket_wire.hold("blobs" if cell.state is S.FETCHING else "")
-    with _agent(cell, on) as agent:
+    with agent_for(cell, on) as agent:
         reach = S.READY if cell.state is S.STOPPING else cell.state
         wait_until(lambda: agent.state() == reach, REACH_SECONDS, f"{reach}; the agent said:\n{agent.log[-2000:]}")
         if cell.state is S.FETCHING:
@@ -109,8 +109,9 @@ def run(cell: Cell, on: Lane) -> Outcome:
     return Outcome(cell, witness.samples, on.subject.promise, over, ended, back, serves, grown)
 
 
-def _agent(cell: Cell, on: Lane) -> WatchedAgent:
-    environ = {"MODEL": on.subject.pinned, **on.subject.settings}
+def agent_for(cell: Cell, on: Lane, **settings: str) -> WatchedAgent:
+    """Return an agent that the cell's fault can reach; `settings` go before those of the lane's server."""
+    environ = {"MODEL": on.subject.pinned, **on.subject.settings, **settings}
     named = cell.fault is Fault.DNS_FAILURE
     url = on.wire.url.replace("127.0.0.1", NAMED) if named and cell.state is not S.FETCHING else on.wire.url
     bucket = on.bucket_wire.url.replace("127.0.0.1", NAMED) if named else on.bucket_wire.url
@@ -129,8 +130,7 @@ def _endured(cell: Cell, on: Lane, agent: WatchedAgent, witness: Witness) -> tup
     with broken(cell, on, agent):
         _pass(STUCK_SECONDS if cell.fault in STUCK else on.subject.fault_seconds)
         if cell.state is S.READY and cell.fault not in HARMLESS:
-            with contextlib.suppress(AssertionError):
-                wait_until(lambda: any(each.ready != 200 for each in witness.samples), NOTICE_SECONDS)
+            witness.first(lambda said: said.ready != 200, within=NOTICE_SECONDS)
     on.wire.mend()
     on.bucket_wire.mend()
     over = witness.now

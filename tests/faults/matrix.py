@@ -1,11 +1,11 @@
-"""Many cells at once: each lane has a server of its own, and takes one cell after the other."""
+"""Many cells, or other jobs, at once: each lane has a server of its own, and takes one after the other."""
 
 from __future__ import annotations
 
 import contextlib
 import queue
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from tests.faults import breaking
 
@@ -13,19 +13,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from tests.faults.cells import Cell, Outcome
     from tests.faults.subjects import Subject
 
+Job = TypeVar("Job")
+Found = TypeVar("Found")
 
-class Matrix:
-    """Runs cells in `lanes` lanes; `futures` has each cell's outcome, in the order in which they are begun."""
+
+class Matrix(Generic[Job, Found]):
+    """Runs jobs in `lanes` lanes; `futures` has what `run` found for each, in the order in which they are begun."""
 
     def __init__(
         self,
         home: Path,
         subject_of: Callable[[Path, str], contextlib.AbstractContextManager[Subject]],
-        cells: Iterable[Cell],
+        jobs: Iterable[Job],
         lanes: int,
+        run: Callable[[Job, breaking.Lane], Found],
     ) -> None:
         self._home = home
         self._subject_of = subject_of
@@ -36,22 +39,23 @@ class Matrix:
         self._made = 0
         self._pool = ThreadPoolExecutor(lanes)
         self.name = ""
-        self.futures: dict[Cell, Future[Outcome]] = {}
-        self._cells = list(cells)
+        self.futures: dict[Job, Future[Found]] = {}
+        self._jobs = list(jobs)
+        self._job = run
 
     def __enter__(self) -> Self:
-        self.futures = {cell: self._pool.submit(self._run, cell) for cell in self._cells}
+        self.futures = {job: self._pool.submit(self._run, job) for job in self._jobs}
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._ends.close()
 
-    def _run(self, cell: Cell) -> Outcome:
+    def _run(self, job: Job) -> Found:
         on = self._free.get()
         try:
             on = on or self._lane()
-            return breaking.run(cell, on)
+            return self._job(job, on)
         finally:
             self._free.put(on)
 

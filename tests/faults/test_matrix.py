@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.faults import breaking
 from tests.faults.cells import CELLS, REAL_CELLS, Cell
 from tests.faults.matrix import Matrix
 from tests.faults.subjects import real, scripted
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from _pytest.mark.structures import ParameterSet
+    from tests.faults.cells import Outcome
 
 LANES, REAL_LANES = 4, 2
 CELL_SECONDS = 120.0
@@ -37,33 +39,35 @@ def wanted(request: pytest.FixtureRequest, test: str) -> list[Cell]:
 
 
 @pytest.fixture(scope="module")
-def standin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+def standin(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Matrix[Cell, Outcome]]:
     """All selected cells against the scripted stand-in."""
     chosen = wanted(request, "test_the_stand_in_under_faults")
-    with Matrix(tmp_path_factory.mktemp("faults"), scripted, chosen, LANES) as matrix:
+    with Matrix(tmp_path_factory.mktemp("faults"), scripted, chosen, LANES, breaking.run) as matrix:
         yield matrix
 
 
 @pytest.fixture(scope="module")
-def ollama(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+def ollama(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix[Cell, Outcome]]:
     """All selected cells against a real Ollama, where there is one."""
     if (binary := REAL_OLLAMA) is None:
         pytest.skip("no real Ollama: set OLLAMA_BIN")
     chosen = wanted(request, "test_a_real_ollama_under_faults")
     home = tmp_path_factory.mktemp("faults")
-    with Matrix(home, lambda folder, _: real(folder, binary), chosen, REAL_LANES) as matrix:
+    with Matrix(home, lambda folder, _: real(folder, binary), chosen, REAL_LANES, breaking.run) as matrix:
         yield matrix
 
 
 @pytest.mark.parametrize("cell", cells_of(CELLS))
-def test_the_stand_in_under_faults(standin: Matrix, cell: Cell) -> None:
+def test_the_stand_in_under_faults(standin: Matrix[Cell, Outcome], cell: Cell) -> None:
     """A cell shows nothing that must not be: see `cells.complaints`."""
     outcome = standin.futures[cell].result(CELL_SECONDS)
     assert outcome.as_json()["complaints"] == [], outcome.as_json()
 
 
 @pytest.mark.parametrize("cell", cells_of(REAL_CELLS))
-def test_a_real_ollama_under_faults(ollama: Matrix, cell: Cell) -> None:
+def test_a_real_ollama_under_faults(ollama: Matrix[Cell, Outcome], cell: Cell) -> None:
     """The same holds where the server, its runner and its model are real."""
     outcome = ollama.futures[cell].result(CELL_SECONDS)
     assert outcome.as_json()["complaints"] == [], outcome.as_json()

@@ -19,7 +19,7 @@ from tests.integration.agent import AgentProcess
 from tests.servers import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SHIM = Path(__file__).with_name("shim")
 CHECKS = ("/readyz", "/livez", "/startupz")
@@ -106,6 +106,7 @@ class Witness:
         self._began = time.monotonic()
         self._port = port
         self._end = threading.Event()
+        self._told = threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
@@ -130,10 +131,21 @@ class Witness:
         """What was said since `begin`, in seconds from there."""
         return [sample._replace(at=sample.at - self._began) for sample in self._asked if sample.at >= self._began]
 
+    def first(self, wanted: Callable[[Sample], bool], *, since: float = 0.0, within: float) -> Sample | None:
+        """Wait at most `within` seconds for a wanted sample, asked `since` seconds after `begin` or later."""
+
+        def found() -> Sample | None:
+            return next((sample for sample in self.samples if sample.at >= since and wanted(sample)), None)
+
+        with self._told:
+            return self._told.wait_for(found, within)
+
     def _run(self) -> None:
         with ThreadPoolExecutor(len(CHECKS)) as pool:
             while not self._end.is_set():
                 at = time.monotonic()
                 ready, live, startup = pool.map(lambda path: ask(self._port, path, ANSWER_SECONDS), CHECKS)
-                self._asked.append(Sample(at, ready[1].get("state"), ready[0], live[0], startup[0]))
+                with self._told:
+                    self._asked.append(Sample(at, ready[1].get("state"), ready[0], live[0], startup[0]))
+                    self._told.notify_all()
                 self._end.wait(PAUSE_SECONDS)

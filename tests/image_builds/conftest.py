@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from tests.image.place import ASKED
-from tests.image_builds import bases
-from tests.image_builds.buildah import Buildah
+from tests.image_builds import agent_image, bases
 from tests.servers import REAL_OLLAMA
 
 from ops import smollm2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+    from tests.image_builds.buildah import Buildah
+
 MODEL, NUM_CTX = "served:one", 2048
 
 
@@ -39,33 +36,24 @@ class Built(NamedTuple):
 @pytest.fixture(scope="session")
 def folder() -> Iterator[Path]:
     """A folder that another user may enter, as pytest's own are not."""
-    path = Path(tempfile.mkdtemp(prefix="image-builds-", dir="/var/tmp"))
-    path.chmod(0o755)
-    yield path
-    subprocess.run(("rm", "-rf", path), timeout=120, check=True)
+    with agent_image.folder() as path:
+        yield path
 
 
 @pytest.fixture(scope="session")
 def buildah(folder: Path) -> Iterator[Buildah]:
-    """A storage of images, emptied at the end: its mounts keep a folder from being removed."""
-    if os.geteuid() or not all(map(shutil.which, ("buildah", "debootstrap"))):
-        pytest.skip("needs root, and Debian's packages buildah and debootstrap")
-    storage = Buildah.in_folder(folder)
-    yield storage
-    storage("rm", "--all")
-    storage("rmi", "--all", "--force")
+    """A storage of images."""
+    if not agent_image.can_build():
+        pytest.skip(agent_image.NEEDS)
+    with agent_image.storage(folder) as storage:
+        yield storage
 
 
 @pytest.fixture(scope="session")
 def context(folder: Path) -> Path:
     """What is sent to a build: this tree's files that git knows, a model to import, and a warm-up prompt."""
     path = folder / "context"
-    listed = ("git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    names = subprocess.run(listed, capture_output=True, text=True, timeout=30, check=True).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, path / name)
+    agent_image.copy_tree(path)
     shutil.copy(smollm2.gguf_path(), path / "ollama-image/import/model.gguf")
     (path / "ollama-image/import/warmup.jsonl").write_text(json.dumps({"messages": ASKED}) + "\n")
     return path
@@ -80,8 +68,7 @@ def debian(buildah: Buildah) -> str:
 @pytest.fixture(scope="session")
 def agent(buildah: Buildah, debian: str, context: Path, folder: Path) -> Built:
     """The agent's image."""
-    secret = ("--secret", f"id=pip-conf,src={bases.pip_settings(folder / 'pip.conf')}")
-    return Built(buildah, buildah.build("agent", context, "probe-agent/Dockerfile", {"PYTHON_IMAGE": debian}, *secret))
+    return Built(buildah, agent_image.build(buildah, debian, context, folder))
 
 
 HAS_RUNNER = REAL_OLLAMA is not None and (bases.libraries(REAL_OLLAMA) / "llama-server").exists()

@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from benchmarks import __main__ as command
-from benchmarks import gemma, kv_types, prefetch, sample, servers
+from benchmarks import footprint, gemma, kv_types, outage, prefetch, recovery, sample, servers
 from benchmarks.precondition import NotHereError, real_ollama
 from benchmarks.process import Line
 from benchmarks.result import Result, Target
+from rich.console import Console
+from tests.faults.cells import Fault
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(0, 1.0), (50, 2.0), (75, 3.0), (99, 4.0), (100, 4.0)])
@@ -114,3 +118,47 @@ def test_a_token_that_is_no_longer_likely_counts_as_the_least_likely() -> None:
     assert reference.token == 7
     assert kv_types.change(kv_types.Next({7: -0.4, 8: -2.0}), reference) == pytest.approx(0.3)
     assert kv_types.change(kv_types.Next({8: -0.2, 9: -5.0}), reference) == pytest.approx(4.9)
+
+
+def test_what_is_not_measured_here_has_a_row_and_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A claim that this machine cannot measure is told on the screen and in the file, and fails nothing."""
+    partial = replace(result(1.0), not_here={"another claim": "no moon"})
+    partial.show(Console(width=command.PLAIN_WIDTH))
+    assert re.search("another claim .* not measured here: no moon", capsys.readouterr().out)
+    assert json.loads(partial.write(tmp_path).read_text())["not_measured_here"] == {"another claim": "no moon"}
+    assert partial.met
+
+
+def test_a_quick_footprint_builds_no_image() -> None:
+    """A minute's build is not for a try, which says so."""
+    with pytest.raises(NotHereError, match="--quick builds no image"):
+        footprint._image_mib(quick=True)
+
+
+def test_readiness_that_stayed_has_no_figures() -> None:
+    """A fault that readiness never showed has null in place of figures, not nought."""
+    row = recovery.figures([outage.Seen(lost=None, back=None, way_up=1.0)] * 2)
+    assert (row["outages"], row["not_ready"]) == (2, 0)
+    assert row["not_ready_seconds"] is row["ready_again_seconds"] is None
+
+
+def test_a_fault_has_the_median_and_the_worst_of_its_outages() -> None:
+    """Those that readiness showed make the figures; each single one is kept in its order."""
+    row = recovery.figures([outage.Seen(lost, 0.5, 1.0) for lost in (3.0, 9.0, 4.0)] + [outage.Seen(None, None, 1.0)])
+    assert row["not_ready_seconds"] == {"median": 4.0, "worst": 9.0}
+    assert row["ready_again_seconds"] == {"median": 0.5, "worst": 0.5}
+    assert row["each_not_ready_seconds"] == [3.0, 9.0, 4.0, None]
+
+
+@pytest.mark.parametrize(
+    ("fault", "hidden"), [(Fault.HANG, True), (Fault.RUNNER_KILLED, True), (Fault.CLOCK_JUMP, False)]
+)
+def test_readiness_must_show_what_takes_the_model_away(fault: Fault, hidden: bool) -> None:
+    """Readiness that stays is a lie where the model cannot be reached, and right where it goes on serving."""
+    assert recovery.hidden(fault, outage.Seen(lost=None, back=None, way_up=1.0)) is hidden
+
+
+def test_the_promise_is_the_readmes() -> None:
+    """What recovery is held against is what the README promises with the defaults."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"model stopped answering: {outage.PROMISE_SECONDS:g} s with the defaults" in readme
