@@ -28,7 +28,7 @@ ARROWS = {
     "waterfall": set(),
     "cloud_logging": set(),
     "late_import": set(),
-    "logs": {"cloud_logging"},
+    "logs": {"cloud_logging", "late_import"},
     "readiness": {"errors"},
     "proof": {"readiness"},
     "parse": {"proof", "warmup"},
@@ -122,6 +122,7 @@ OUTSIDERS = {
     "prometheus_client": {"metrics"},
     "google": {"cloud_logging", "models.gcs", "models.gcs_errors"},
     "requests": {"models.gcs", "models.gcs_errors"},
+    "grpc": {"late_import"},
 }
 PURE = {
     "errors",
