@@ -101,7 +101,7 @@ def _prompts_text(name: str) -> str:
     if not name:
         return ""
     try:
-        text = Path(name).read_text(encoding="utf-8")
+        text = Path(name).read_text(encoding="utf-8-sig")
         read_prompts(text)
     except (OSError, ValueError) as error:
         raise _bad("WARMUP", name, error) from error

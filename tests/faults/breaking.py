@@ -97,7 +97,7 @@ def run(cell: Cell, on: Lane) -> Outcome:
     with agent_for(cell, on) as agent:
         reach = S.READY if cell.state is S.STOPPING else cell.state
         wait_until(lambda: agent.state() == reach, REACH_SECONDS, f"{reach}; the agent said:\n{agent.log[-2000:]}")
-        if cell.state is S.FETCHING:
+        if cell.state is S.FETCHING and cell.fault is not Fault.EMFILE:  # that one comes while libraries are imported
             wait_until(lambda: any("blobs" in name for name in on.bucket.asked), REACH_SECONDS, "a download")
         if cell.state in (S.LOADING, S.WARMING) and cell.fault in THE_RUNNERS:
             wait_until(on.subject.loaded, REACH_SECONDS, "a runner")

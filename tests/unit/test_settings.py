@@ -13,6 +13,7 @@ from probe_agent import parse
 from probe_agent.errors import SettingsError
 from probe_agent.proof import ModelPin
 from probe_agent.settings import PREFIX, VARIABLES, Device, DriftPolicy, LogLevel, ModelSource, Settings, help_text
+from probe_agent.warmup import GREETING
 
 DIGEST = "9521" * 16
 NAMES = [variable.name for variable in VARIABLES]
@@ -315,8 +316,15 @@ def test_warmup_prompts_are_read_from_their_file(tmp_path: Path) -> None:
     [
         (b"", "holds no prompt"),
         (b"{}", "line 1: "),
-        (b"\xff\xfe", "is not UTF-8 text"),
-        (b"[" * 100_000, "nested too deeply"),
+        (b"\xff\xfe", "line 1: is not UTF-8 text"),
+        (b'{"messages": [{"role": "user", "content": "Hello."}]}\n\n"\xe9"', "line 3: is not UTF-8 text"),
+        (b"{", "line 1: is no JSON: Expecting property name enclosed in double quotes (character 2)"),
+        (b"[" * 100_000, "line 1: is nested too deeply; at most 100 levels"),
+        (b"[" * 102 + b"]" * 102, "line 1: is nested too deeply; at most 100 levels"),
+        (b'{"options": {"temperature": NaN}}', "line 1: holds NaN, Infinity or a number as large"),
+        (b'{"options": {"temperature": 1e999}}', "line 1: holds NaN, Infinity or a number as large"),
+        (b'{"options": {"seed": ' + b"1" * 5000 + b"}}", "line 1: holds a number of thousands of digits"),
+        (b'{"format": "\\ud800"}', "line 1: holds half of a surrogate pair"),
     ],
 )
 def test_a_bad_prompts_file_is_told(tmp_path: Path, content: bytes, said: str) -> None:
@@ -327,6 +335,14 @@ def test_a_bad_prompts_file_is_told(tmp_path: Path, content: bytes, said: str) -
     (problem,) = problems(WARMUP_PROMPTS=str(path))
     assert str(path) in problem
     assert said in problem
+
+
+def test_a_mark_before_the_prompts_is_no_part_of_them(tmp_path: Path) -> None:
+    """Editors that save UTF-8 with a byte-order mark, and lines that end in CR and LF, are welcome."""
+    path = tmp_path / "prompts.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"messages": [{"role": "user", "content": "Hello."}]}\r\n')
+
+    assert read(WARMUP_PROMPTS=str(path)).warmup_prompts == (GREETING,)
 
 
 def test_a_prompt_for_a_model_that_is_not_served_is_told(tmp_path: Path) -> None:

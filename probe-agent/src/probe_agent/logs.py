@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from probe_agent.late_import import import_grpc
+
 log = logging.getLogger(__name__)
 
 # A line waits this long, in seconds, for the structured handler when nobody probes.
@@ -80,6 +82,7 @@ def configure(level: str, environ: Mapping[str, str], stream: TextIO | None = No
 def _bring_structured(deferred: DeferredHandler, stream: TextIO, environ: Mapping[str, str]) -> None:
     _first_probe_answered.wait(PATIENCE_SECONDS)
     try:
+        import_grpc()
         from probe_agent.cloud_logging import structured_handler  # noqa: PLC0415 — slow, see the module's text
 
         handler = structured_handler(stream, environ)

@@ -144,8 +144,9 @@ def _is_host(host: str) -> bool:
 def prompts(text: str) -> tuple[ChatPrompt, ...]:
     """Read the JSON-lines file at this path."""
     try:
-        return read_prompts(Path(text).read_text(encoding="utf-8"))
+        return read_prompts(Path(text).read_text(encoding="utf-8-sig"))  # some editors put a mark before the text
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8 text") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line}: is not UTF-8 text; save the file as UTF-8") from None

@@ -6,6 +6,7 @@ The runtime directory is a small volume that both containers share. The image's 
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,8 @@ from probe_agent.runner_flags import differences, parse_record
 
 log = logging.getLogger(__name__)
 
+PORT = re.compile("[1-9][0-9]{0,4}")
+MAX_PORT = 65535
 # Restoring copies some megabytes from a file in the image: 3 ms for ten of them (measured); seconds mean a fault.
 RESTORE_SECONDS = 10.0
 
@@ -38,10 +41,10 @@ class PromptCache:
         if self._runtime_dir is None:
             return None
         try:
-            return ImageManifest.read((self._runtime_dir / "manifest.json").read_text(encoding="utf-8"))
+            return ImageManifest.read((self._runtime_dir / "manifest.json").read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError, ManifestRefused) as error:
+        except (OSError, ManifestRefused) as error:
             log.warning("prompt cache not used: %s", error)
             return None
 
@@ -60,14 +63,14 @@ class PromptCache:
                 if restored:
                     log.info("prompt cache of the build restored into %d of %d slots", restored, self._slots)
                     return restored
-        log.warning("prompt cache not used, the warm-up does without: %s", reason)
+        log.warning("prompt cache not used, the warm-up does without: %.400s", " ".join(reason.split()))
         return 0
 
     def _records(self, manifest: ImageManifest) -> list[tuple[int, list[str]]]:
         """Return the records of runners of this model, the newest first; one of a dead runner stays there."""
         assert self._runtime_dir is not None  # noqa: S101 — its manifest was read
         try:
-            files = [path for path in (self._runtime_dir / "runners").iterdir() if path.name.isdecimal()]
+            files = [path for path in (self._runtime_dir / "runners").iterdir() if _is_port(path.name)]
             files.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
             records = [(int(path.name), path.read_text(encoding="utf-8").splitlines()) for path in files]
         except (OSError, UnicodeDecodeError):
@@ -92,3 +95,7 @@ class PromptCache:
                     break
                 restored += 1
         return restored, reason
+
+
+def _is_port(name: str) -> bool:
+    return PORT.fullmatch(name) is not None and int(name) <= MAX_PORT

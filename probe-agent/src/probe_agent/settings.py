@@ -164,7 +164,7 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append(f"{PREFIX}MODEL_BUCKET: is only read with {PREFIX}MODEL_SOURCE=gcs; leave it out")
     named = {prompt.model for prompt in values.get(PREFIX + "WARMUP_PROMPTS", ()) if prompt.model is not None}
     if models and (strangers := named - {name for name, _ in models}):
-        problems.append(f"{PREFIX}WARMUP_PROMPTS: names {min(strangers)!r}, which is not in {PREFIX}MODEL")
+        problems.append(f"{PREFIX}WARMUP_PROMPTS: names {min(strangers)!r:.80}, which is not in {PREFIX}MODEL")
     return problems
 
 

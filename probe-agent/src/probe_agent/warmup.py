@@ -1,10 +1,11 @@
 """What to send to a freshly loaded model, and in what order: pure, no I/O."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
+
+from probe_agent.strict_json import read_json
 
 # The fields of Ollama's chat request that make sense in a warm-up; the agent sets the others itself.
 PROMPT_FIELDS = frozenset({"model", "messages", "tools", "format", "think", "options"})
@@ -43,9 +44,7 @@ def read_prompts(text: str) -> tuple[ChatPrompt, ...]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                prompts.append(as_prompt(json.loads(line)))
-            except RecursionError:
-                raise ValueError(f"line {number}: nested too deeply") from None
+                prompts.append(as_prompt(read_json(line)))
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
     if not prompts:
@@ -59,7 +58,7 @@ def as_prompt(value: object) -> ChatPrompt:
         raise ValueError("expected a JSON object, a chat request with messages")  # noqa: TRY004 — bad input, not a bug
     unknown = sorted(set(value) - PROMPT_FIELDS)
     if unknown:
-        raise ValueError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(PROMPT_FIELDS))}")
+        raise ValueError(f"unknown field {unknown[0]!r:.80}; known are {', '.join(sorted(PROMPT_FIELDS))}")
     messages, options, model = value.get("messages"), value.get("options", {}), value.get("model")
     if not isinstance(messages, list) or not messages or not all(_is_message(message) for message in messages):
         raise ValueError('expected "messages": a list of {"role": ..., "content": ...}')

@@ -42,8 +42,8 @@ def choice(root: Path, wanted: str | None, *, asked: str | None, environ: Mappin
 
     """
     try:
-        manifest = ImageManifest.read((root / MODELS / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ManifestRefused) as error:
+        manifest = ImageManifest.read((root / MODELS / "manifest.json").read_bytes())
+    except (OSError, ManifestRefused) as error:
         raise LaunchError(f"--image-root {root}: {error}; {ADVICE}") from error
     if asked and ModelChoice(asked).names != (manifest.model,):
         raise LaunchError(f"--model {asked}: the image at {root} holds {manifest.model} alone; leave --model out")

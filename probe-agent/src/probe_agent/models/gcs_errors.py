@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from probe_agent.errors import SourceError
-from probe_agent.late_import import whole_or_nothing
+from probe_agent.late_import import import_grpc, whole_or_nothing
 
 MORE_ROOM = "Raise the volume's sizeLimit."
 THE_WAY = "Check the way to Cloud Storage: Direct VPC with all-traffic, Private Google Access."
@@ -18,7 +18,8 @@ THE_WAY = "Check the way to Cloud Storage: Direct VPC with all-traffic, Private 
 def translated(url: str, folder: Path) -> Iterator[None]:
     """Turn what the library, the network and the volume raise into a `SourceError` that says what to do."""
     try:
-        with whole_or_nothing("requests", "urllib3"):  # google brings compiled modules, begun once in a process
+        with whole_or_nothing("requests", "urllib3"):  # google brings compiled modules, which are left alone
+            import_grpc()
             from google.api_core import exceptions  # noqa: PLC0415 — slow to import, and only who downloads needs it
             from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
             from google.cloud import storage  # noqa: F401, PLC0415

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_origin
 
 from probe_agent.errors import ManifestRefused
+from probe_agent.strict_json import read_json
 from probe_agent.warmup import ChatPrompt, as_prompt
 
 SCHEMA = 1
@@ -59,28 +60,32 @@ class ImageManifest:
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, sort_keys=True) + "\n"
 
     @classmethod
-    def read(cls, text: str) -> "ImageManifest":
+    def read(cls, text: str | bytes) -> "ImageManifest":
         """Read the file's text; raises `ManifestRefused` that says what is wrong with it."""
         try:
-            content = json.loads(text)
+            content = read_json(text)
+            if not isinstance(content, dict):
+                raise ValueError("expected a JSON object")  # noqa: TRY004, TRY301 — bad input like all the rest
             _check_schema(content.pop("schema", None))
             manifest: ImageManifest = _typed(cls, content, "its content")
             manifest.prompts  # noqa: B018 — read now, so that a bad one is told here
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError) as error:
             raise ManifestRefused(f"manifest.json of the image cannot be used: {error}") from error
         return manifest
 
 
 def _check_schema(found: object) -> None:
     if found != SCHEMA:
-        raise ValueError(f"its schema is {found!r}, this agent reads {SCHEMA}")
+        raise ValueError(f"its schema is {found!r:.80}, this agent reads {SCHEMA}")
 
 
 def _typed(kind: Any, value: Any, name: str) -> Any:
     """Make a value of JSON what a field's type says; raises `TypeError` that names the field."""
     if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
         kinds = {field.name: field.type for field in fields(kind)}
-        return kind(**{key: _typed(kinds.get(key, Any), each, key) for key, each in value.items()})
+        if unknown := value.keys() - kinds.keys():
+            raise TypeError(f"{name} has an unknown field {min(unknown)!r:.80}")
+        return kind(**{key: _typed(kinds[key], each, key) for key, each in value.items()})
     if kind is Any:
         return value
     wanted, inner = get_origin(kind) or kind, get_args(kind)

@@ -7,13 +7,13 @@ What `/api/tags` calls a model's digest is the SHA-256 of its manifest file.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from probe_agent.errors import ManifestRefused
+from probe_agent.strict_json import read_json
 
 DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG = "registry.ollama.ai", "library", "latest"
 # Of a path in the store: what Ollama itself accepts, and nothing that could lead out of it.
@@ -21,6 +21,8 @@ PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}(?::[0-9]{1,5})?")
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 # The weights among the blobs of a model; GGUF in every model that llama.cpp serves.
 MODEL_MEDIA_TYPE = "application/vnd.ollama.image.model"
+# 16 TiB: more than any model, and few enough parts of a download to keep a list of.
+MAX_BLOB_BYTES = 1 << 44
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +112,17 @@ def model_name(path: str) -> str:
 def read_manifest(model: str, content: bytes) -> StoreManifest:
     """Read a manifest file; raises `ManifestRefused` that says what is wrong with it."""
     try:
-        document = json.loads(content)
+        document = read_json(content)
         entries = [document["config"], *document["layers"]]
         blobs = {blob.sha256: blob for blob in map(_blob, entries)}
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ManifestRefused(f"the manifest of model {model} is none of Ollama's: {error!r}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise ManifestRefused(f"the manifest of model {model} is none of Ollama's: {error!r:.300}") from error
     return StoreManifest(model, content, tuple(blobs.values()))
 
 
 def _blob(entry: dict[str, Any]) -> BlobRef:
     match = DIGEST.fullmatch(entry["digest"])
     size = entry["size"]
-    if match is None or not isinstance(size, int) or size < 0:
-        raise ValueError(f"blob {entry['digest']!r} of size {size!r}")
+    if match is None or type(size) is not int or not 0 <= size <= MAX_BLOB_BYTES:
+        raise ValueError(f"blob {entry['digest']!r:.80} of size {size!r:.80}")
     return BlobRef(match[1], size, str(entry.get("mediaType", "")))

@@ -74,8 +74,8 @@ class PartedFile:
         self._journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             self._take()
-            lines = set(self._journal_path.read_text(encoding="ascii").split() if self._path.exists() else ())
-            self._there = {part for part in self.parts if str(part) in lines}
+            lines = set(self._journal_path.read_bytes().split() if self._path.exists() else ())
+            self._there = {part for part in self.parts if str(part).encode() in lines}
             if not self._there:
                 os.ftruncate(self._journal, 0)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | (0 if self._there else os.O_TRUNC), 0o644)
