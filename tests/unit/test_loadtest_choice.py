@@ -333,6 +333,31 @@ def test_the_price_is_that_of_the_whole_instance() -> None:
 
 
 @pytest.mark.parametrize(
+    ("selector", "complaint"),
+    [
+        (None, "a container asks for nvidia.com/gpu, but no nodeSelector (run.googleapis.com/accelerator) says which"),
+        ("nvidia-rtx-pro-6000", "no public price of nvidia-rtx-pro-6000 was found"),
+    ],
+)
+def test_a_gpu_without_a_price_is_never_free(
+    selector: str | None, complaint: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The report has no dollars, and one line says whose file, why, and what to give; a figure of one's own goes."""
+    document = local.read(SERVICE)
+    accelerator = {} if selector is None else {"run.googleapis.com/accelerator": selector}
+    document["spec"]["template"]["spec"]["nodeSelector"] = accelerator
+    file, kept = tmp_path / "service.yaml", tmp_path / "run.json"
+    file.write_text(yaml.safe_dump(document))
+    run.write(kept, a_run().as_json())
+    assert money.usd_per_second(document, 3.6) == pytest.approx(0.001)
+    assert main(["loadtest", "report", str(kept), "--service", str(file)]) == 0
+    assert capfd.readouterr().err == (
+        f"ops loadtest: {file}: no price is worked out: {complaint}; give yours with --usd-per-hour\n"
+    )
+    assert json.loads(kept.read_text())["conclusion"]["usd_per_second"] is None
+
+
+@pytest.mark.parametrize(
     ("content", "complaint"), [("{", "is no JSON"), ("{}", "is no load test's run"), ("[]", "is no load test's run")]
 )
 def test_what_is_no_run_is_refused(content: str, complaint: str, tmp_path: Path) -> None:

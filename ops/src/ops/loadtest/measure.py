@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import secrets
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ops.loadtest import conclusion, lengths, limits, local, money, run, settings, stopping, words, workload
@@ -16,9 +17,11 @@ from ops.loadtest.errors import InputError, LoadTestError
 from ops.loadtest.progress import Display, row_of, table
 from ops.loadtest.settings import Settings
 from ops.loadtest.sweep import Sweep
+from ops.plan.cost import PriceUnknown
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -45,7 +48,7 @@ def measure(options: Options, console: Console) -> int:
         _resumed(options.resume, chosen) if options.resume else run.Run(chosen.as_json(), _environment(), options.label)
     )
     begun.salts.append(salt)
-    price = money.usd_per_second(document, options.usd_per_hour)
+    price = _price(file, document, options.usd_per_hour)
     keeper = _Keeper(begun, options, price)
     with Display(console, chosen, options.limits) as display:
         display.line(_headline(options, chosen), "bold")
@@ -130,8 +133,8 @@ def report_again(arguments: argparse.Namespace, console: Console) -> int:
     done, before = run.read(arguments.run_file)
     wanted = limits.with_default(arguments.slo) if arguments.slo else before.limits or limits.with_default(())
     document = local.read(arguments.service) if arguments.service else None
-    price = money.usd_per_second(document, arguments.usd_per_hour)
-    if price is None:
+    price = _price(arguments.service, document, arguments.usd_per_hour)
+    if price is None and document is None:
         price = before.usd_per_second
     out = arguments.out or arguments.run_file.parent
     file = out / arguments.run_file.name
@@ -140,6 +143,15 @@ def report_again(arguments: argparse.Namespace, console: Console) -> int:
             raise InputError(f"{other}: is another run, whose report this one would replace; choose another --out")
     rule = Rule(arguments.model_instances, arguments.batch)
     return 0 if _finish(done, wanted, rule, price, file, console).choice.chosen else 1
+
+
+def _price(file: Path | None, document: Mapping[str, Any] | None, given: float | None) -> float | None:
+    """Return one instance's price a second; None where there is none, which is said where a file should tell it."""
+    try:
+        return money.usd_per_second(document, given)
+    except PriceUnknown as error:
+        sys.stderr.write(f"ops loadtest: {file}: no price is worked out: {error}; give yours with --usd-per-hour\n")
+        return None
 
 
 def _check(options: Options) -> None:
