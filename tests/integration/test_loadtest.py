@@ -333,6 +333,34 @@ def test_a_local_service_is_started_for_each_number_of_slots(tmp_path: Path) -> 
     assert all(rule["measured"] for rule in run["conclusion"]["rule_of_thumb"])
 
 
+def edited_at_its_start(file: Path) -> str:
+    """Return a server's command that adds a line to the service's file, as an editor would while it is measured."""
+    known = f"{sys.executable} {ROOT / 'benchmarks' / 'known_server.py'} --service {SERVICE}"
+    return shlex.join(("sh", "-c", f"echo '# edited' >> {file}; exec {known}"))
+
+
+def test_an_edited_service_is_not_started_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What the first slots gave is kept; the others would be of other settings: one line, in the report, too."""
+    file, out = up_service.write(tmp_path, up_service.document()), tmp_path / "out"
+    sweep = ("--parallel", "1,4", "--concurrency", "1", "--repetitions", "1", "--out", str(out))
+    line = refused(capfd, "run", "--up", str(file), *containers(edited_at_its_start(file)), *QUICK, *sweep)
+    kept = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert line.startswith(f"ops loadtest run: {file} was changed during the run: what is left would be measured with")
+    assert [(step["parallel"], step["complete"]) for step in kept["steps"]] == [(1, True), (1, True)]
+    assert "was changed during the run" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_service_that_was_edited_meanwhile_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing is left to measure, so the run is whole; yet the file is not what was measured any more."""
+    file, out = up_service.write(tmp_path, up_service.document()), tmp_path / "out"
+    sweep = ("--parallel", "1", "--concurrency", "1", "--repetitions", "1", "--out", str(out))
+    assert main(["loadtest", "run", "--up", str(file), *containers(edited_at_its_start(file)), *QUICK, *sweep]) == 0
+    told = f"{file} was changed during the run: what was measured is the service as it was at the begin"
+    assert capfd.readouterr().err == f"ops loadtest run: {told}\n"
+    assert f"Caution: {told}." in (out / "report.html").read_text(encoding="utf-8")
+    assert json.loads((out / "run.json").read_text(encoding="utf-8"))["notes"] == [told]
+
+
 def test_a_local_service_that_does_not_start_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """What `ops up` said last is the reason."""
     file = up_service.write(tmp_path, up_service.document())

@@ -387,6 +387,7 @@ REPETITION = ("steps", 0, "repetitions", 0)
     [
         (("steps",), {}), (("steps", 0), []), (("steps", 0, "load", "level"), "4"), (("steps", 0, "parallel"), "4"),
         (("steps", 0, "load", "loop"), "half"), (("settings",), []), (("environment",), None), (("label",), 1),
+        (("notes",), "x"), (("notes",), [1]),
         (("environment", "loaded"), [1]), (("limits",), ["ttft"]), (("limits",), [1]), (("conclusion",), 7),
         (("conclusion", "usd_per_second"), "1"), ((*REPETITION, "end"), None), ((*REPETITION, "begin"), 1e9),
         ((*REPETITION, "records"), []), ((*REPETITION, "records", "end", 0), "x"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import platform
 import secrets
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ops.loadtest import conclusion, lengths, limits, local, money, run, settings, stopping, words, workload
 from ops.loadtest.conclusion import Rule
 from ops.loadtest.credentials import Credentials
-from ops.loadtest.errors import InputError, LoadTestError
+from ops.loadtest.errors import InputError, LoadTestError, LocalError
 from ops.loadtest.progress import Display, row_of, table
 from ops.loadtest.settings import Settings
 from ops.loadtest.sweep import Sweep
@@ -68,10 +67,21 @@ def measure(options: Options, console: Console) -> int:
     if isinstance(failure, stopping.Stopped):
         failure = stopping.Stopped("interrupted; what was measured is kept, and --resume goes on from there")
     begun.ended, begun.failure = run.now(), None if failure is None else str(failure)
+    if not isinstance(failure, LocalError):
+        begun.notes += _changed(options, chosen)
     found = keeper.finish(console)
     if failure is not None:
         raise failure
     return 0 if found.choice.chosen else 1
+
+
+def _changed(options: Options, chosen: Settings) -> list[str]:
+    """Say so where the service's file is no longer what was measured."""
+    if options.up is None or local.sha256(options.up) == chosen.service_sha256:
+        return []
+    note = f"{options.up} was changed during the run: what was measured is the service as it was at the begin"
+    sys.stderr.write(f"ops loadtest run: {note}\n")
+    return [note]
 
 
 async def _run_to_end(sweep: Sweep) -> LoadTestError | None:
@@ -188,18 +198,14 @@ def _workload(options: Options, salt: str) -> tuple[str | None, Workload]:
             f"--answer-tokens {options.answer_tokens}: with --prompts give a number; a line may have its own max_tokens"
         )
     requests = workload.read(options.prompts, round(answer.first))
-    return _sha256(options.prompts), workload.Replay(requests, options.seed)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return local.sha256(options.prompts), workload.Replay(requests, options.seed)
 
 
 def _settings(options: Options, checksum: str | None) -> Settings:
     return Settings(
         target=options.url or str(options.up),
         local=options.up is not None,
-        service_sha256=_sha256(options.up) if options.up else None,
+        service_sha256=local.sha256(options.up) if options.up else None,
         up_options=options.up_options,
         api=options.api,
         model=options.model,
