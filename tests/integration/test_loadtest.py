@@ -164,6 +164,7 @@ def test_an_expired_token_keeps_what_was_measured(tmp_path: Path, capfd: pytest.
         (["http://h", "--token-env", "NOT_SET_HERE"], "the variable NOT_SET_HERE is empty or unset"),
         (["http://h", "--token-command", "false"], "--token-command 'false' ended with 1"),
         (["http://h", "--token-env", "A", "--token-file", "b"], "give one of them"),
+        ([], "which service? Give its URL, or --up FILE"),
         (["http://h", "--resume", "/nowhere.json"], "/nowhere.json: cannot be read"),
     ],
 )
@@ -187,7 +188,7 @@ def test_failing_requests_are_told_by_kind(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_keeps_what_was_measured_and_resuming_goes_on(known: str, tmp_path: Path) -> None:
-    """Interrupted in its second round, a run has the first; resumed it does the rest, and the first no more."""
+    """Interrupted in its second round, a run has the first; its file alone is enough to do the rest, and no more."""
     command = [sys.executable, "-m", "ops", "loadtest", "run", known, *QUICK, "--concurrency", "1,4"]
     file = tmp_path / "run.json"
 
@@ -206,7 +207,9 @@ def test_ctrl_c_keeps_what_was_measured_and_resuming_goes_on(known: str, tmp_pat
     assert (tmp_path / "report.html").exists()
     assert not any(step["complete"] for step in before)
 
-    resumed = subprocess.run([*command, "--resume", str(file)], capture_output=True, text=True, timeout=60, check=False)
+    assert f"ops loadtest run --resume {file} goes on".encode() in error
+    again = [*command[:5], "--resume", str(file)]
+    resumed = subprocess.run(again, capture_output=True, text=True, timeout=60, check=False)
     after = steps()
     assert resumed.returncode == 0, resumed.stderr
     assert after[0]["repetitions"][0] == before[0]["repetitions"][0]
@@ -215,11 +218,15 @@ def test_ctrl_c_keeps_what_was_measured_and_resuming_goes_on(known: str, tmp_pat
     assert len(set(json.loads(file.read_text(encoding="utf-8"))["salts"])) == 2  # no prompt is sent a second time
 
 
-def test_another_run_is_not_resumed(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A run of other settings would be a mixture: refused, with what differs."""
-    loadtest(known, tmp_path, "--concurrency", "1")
-    line = refused(capfd, "run", known, *QUICK, "--concurrency", "2", "--resume", str(tmp_path / "run.json"))
-    assert "levels: [1.0] then, [2.0] now" in line
+def test_the_same_options_may_be_given_again(tmp_path: Path) -> None:
+    """What they say is what the file says; where the token comes from is never kept, and is given anew."""
+    secret = tmp_path / "token"
+    secret.write_text(TOKEN)
+    with KnownServer(token=TOKEN) as server:
+        given = ("--concurrency", "1", "--repetitions", "1", "--slo", "ttft_p95=2s", "--token-file", str(secret))
+        _, run = loadtest(server.url, tmp_path / "out", *given)
+        assert loadtest(server.url, tmp_path / "out", *given, "--resume", str(tmp_path / "out" / "run.json"))[0] == 0
+    assert run["options"] == [server.url, *QUICK, *given[:-2]]
 
 
 @pytest.mark.parametrize(
@@ -250,10 +257,10 @@ def test_another_service_of_the_same_name_is_not_resumed(tmp_path: Path, capfd: 
     words = ("run", "--up", str(file), *QUICK, "--concurrency", "1", "--repetitions", "1")
     assert main(["loadtest", *words, *containers(), "--out", str(out)]) == 0
     capfd.readouterr()
+    other = refused(capfd, "run", "--up-options=--standin", "--resume", str(out / "run.json"))
+    assert "--up-options: " in other
     file.write_text(file.read_text() + "# changed\n")
-    line = refused(capfd, *words, "--up-options=--standin", "--resume", str(out / "run.json"))
-    assert "service_sha256: " in line
-    assert "up_options: " in line
+    assert "service_sha256: " in refused(capfd, "run", "--resume", str(out / "run.json"))
 
 
 def test_two_runs_are_compared(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -43,9 +43,7 @@ def measure(options: Options, console: Console) -> int:
     file = options.service or options.up
     document = local.read(file) if file else None
     chosen = _settings(options, asked)
-    begun = (
-        _resumed(options.resume, chosen) if options.resume else run.Run(chosen.as_json(), _environment(), options.label)
-    )
+    begun = _resumed(options.resume, chosen) if options.resume else _new(options, chosen)
     begun.salts.append(salt)
     price = _price(file, document, options.usd_per_hour)
     keeper = _Keeper(begun, options, price)
@@ -65,7 +63,9 @@ def measure(options: Options, console: Console) -> int:
     if failure is not None and not keeper.has_more:
         raise failure  # a file that says nothing more than before is not written
     if isinstance(failure, stopping.Stopped):
-        failure = stopping.Stopped("interrupted; what was measured is kept, and --resume goes on from there")
+        failure = stopping.Stopped(
+            f"interrupted; what was measured is kept, and ops loadtest run --resume {keeper.file} goes on from there"
+        )
     begun.ended, begun.failure = run.now(), None if failure is None else str(failure)
     if not isinstance(failure, LocalError):
         begun.notes += _changed(options, chosen)
@@ -101,7 +101,7 @@ class _Keeper:
         self._limits = options.limits
         self._rule = Rule(options.models, options.batch)
         self._price = price
-        self._file = _file(options)
+        self.file = _file(options)
         self._before = self._measured()
 
     @property
@@ -114,11 +114,11 @@ class _Keeper:
 
     def save(self) -> None:
         """Write what there is so far."""
-        run.write(self._file, self._run.as_json())
+        run.write(self.file, self._run.as_json())
 
     def finish(self, console: Console) -> Conclusion:
         """Work out the conclusion, write everything, and show it."""
-        return _finish(self._run, self._limits, self._rule, self._price, self._file, console)
+        return _finish(self._run, self._limits, self._rule, self._price, self.file, console)
 
 
 def _finish(
@@ -166,6 +166,8 @@ def _price(file: Path | None, document: Mapping[str, Any] | None, given: float |
 
 def _check(options: Options) -> None:
     """Complain before anything starts."""
+    if options.url is None and options.up is None:
+        raise InputError("which service? Give its URL, or --up FILE to run one here; --resume FILE goes on with a run")
     if options.url and len(options.parallel) > 1:
         raise InputError(
             "--parallel takes several values only with --up: a service elsewhere is not restarted from here"
@@ -225,6 +227,10 @@ def _settings(options: Options, checksum: str | None) -> Settings:
         repetitions=options.repetitions,
         timeout=options.timeout,
     )
+
+
+def _new(options: Options, chosen: Settings) -> Run:
+    return run.Run(chosen.as_json(), _environment(), options.label, options=list(options.words))
 
 
 def _resumed(path: Path, chosen: Settings) -> Run:
