@@ -164,6 +164,7 @@ def test_an_expired_token_keeps_what_was_measured(tmp_path: Path, capfd: pytest.
         (["http://h", "--token-env", "NOT_SET_HERE"], "the variable NOT_SET_HERE is empty or unset"),
         (["http://h", "--token-command", "false"], "--token-command 'false' ended with 1"),
         (["http://h", "--token-env", "A", "--token-file", "b"], "give one of them"),
+        ([], "which service? Give its URL, or --up FILE"),
         (["http://h", "--resume", "/nowhere.json"], "/nowhere.json: cannot be read"),
     ],
 )
@@ -187,7 +188,7 @@ def test_failing_requests_are_told_by_kind(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_keeps_what_was_measured_and_resuming_goes_on(known: str, tmp_path: Path) -> None:
-    """Interrupted in its second round, a run has the first; resumed it does the rest, and the first no more."""
+    """Interrupted in its second round, a run has the first; its file alone is enough to do the rest, and no more."""
     command = [sys.executable, "-m", "ops", "loadtest", "run", known, *QUICK, "--concurrency", "1,4"]
     file = tmp_path / "run.json"
 
@@ -206,7 +207,9 @@ def test_ctrl_c_keeps_what_was_measured_and_resuming_goes_on(known: str, tmp_pat
     assert (tmp_path / "report.html").exists()
     assert not any(step["complete"] for step in before)
 
-    resumed = subprocess.run([*command, "--resume", str(file)], capture_output=True, text=True, timeout=60, check=False)
+    assert f"ops loadtest run --resume {file} goes on".encode() in error
+    again = [*command[:5], "--resume", str(file)]
+    resumed = subprocess.run(again, capture_output=True, text=True, timeout=60, check=False)
     after = steps()
     assert resumed.returncode == 0, resumed.stderr
     assert after[0]["repetitions"][0] == before[0]["repetitions"][0]
@@ -215,11 +218,15 @@ def test_ctrl_c_keeps_what_was_measured_and_resuming_goes_on(known: str, tmp_pat
     assert len(set(json.loads(file.read_text(encoding="utf-8"))["salts"])) == 2  # no prompt is sent a second time
 
 
-def test_another_run_is_not_resumed(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A run of other settings would be a mixture: refused, with what differs."""
-    loadtest(known, tmp_path, "--concurrency", "1")
-    line = refused(capfd, "run", known, *QUICK, "--concurrency", "2", "--resume", str(tmp_path / "run.json"))
-    assert "levels: [1.0] then, [2.0] now" in line
+def test_the_same_options_may_be_given_again(tmp_path: Path) -> None:
+    """What they say is what the file says; where the token comes from is never kept, and is given anew."""
+    secret = tmp_path / "token"
+    secret.write_text(TOKEN)
+    with KnownServer(token=TOKEN) as server:
+        given = ("--concurrency", "1", "--repetitions", "1", "--slo", "ttft_p95=2s", "--token-file", str(secret))
+        _, run = loadtest(server.url, tmp_path / "out", *given)
+        assert loadtest(server.url, tmp_path / "out", *given, "--resume", str(tmp_path / "out" / "run.json"))[0] == 0
+    assert run["options"] == [server.url, *QUICK, *given[:-2]]
 
 
 @pytest.mark.parametrize(
@@ -250,10 +257,10 @@ def test_another_service_of_the_same_name_is_not_resumed(tmp_path: Path, capfd: 
     words = ("run", "--up", str(file), *QUICK, "--concurrency", "1", "--repetitions", "1")
     assert main(["loadtest", *words, *containers(), "--out", str(out)]) == 0
     capfd.readouterr()
+    other = refused(capfd, "run", "--up-options=--standin", "--resume", str(out / "run.json"))
+    assert "--up-options: " in other
     file.write_text(file.read_text() + "# changed\n")
-    line = refused(capfd, *words, "--up-options=--standin", "--resume", str(out / "run.json"))
-    assert "service_sha256: " in line
-    assert "up_options: " in line
+    assert "service_sha256: " in refused(capfd, "run", "--resume", str(out / "run.json"))
 
 
 def test_two_runs_are_compared(known: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -331,6 +338,34 @@ def test_a_local_service_is_started_for_each_number_of_slots(tmp_path: Path) -> 
     levels = [(step["parallel"], step["load"]["level"]) for step in run["steps"]]
     assert levels == [(1, 1), (1, 2), (1, 4), (4, 1), (4, 4), (4, 8)]
     assert all(rule["measured"] for rule in run["conclusion"]["rule_of_thumb"])
+
+
+def edited_at_its_start(file: Path) -> str:
+    """Return a server's command that adds a line to the service's file, as an editor would while it is measured."""
+    known = f"{sys.executable} {ROOT / 'benchmarks' / 'known_server.py'} --service {SERVICE}"
+    return shlex.join(("sh", "-c", f"echo '# edited' >> {file}; exec {known}"))
+
+
+def test_an_edited_service_is_not_started_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What the first slots gave is kept; the others would be of other settings: one line, in the report, too."""
+    file, out = up_service.write(tmp_path, up_service.document()), tmp_path / "out"
+    sweep = ("--parallel", "1,4", "--concurrency", "1", "--repetitions", "1", "--out", str(out))
+    line = refused(capfd, "run", "--up", str(file), *containers(edited_at_its_start(file)), *QUICK, *sweep)
+    kept = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert line.startswith(f"ops loadtest run: {file} was changed during the run: what is left would be measured with")
+    assert [(step["parallel"], step["complete"]) for step in kept["steps"]] == [(1, True), (1, True)]
+    assert "was changed during the run" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_service_that_was_edited_meanwhile_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing is left to measure, so the run is whole; yet the file is not what was measured any more."""
+    file, out = up_service.write(tmp_path, up_service.document()), tmp_path / "out"
+    sweep = ("--parallel", "1", "--concurrency", "1", "--repetitions", "1", "--out", str(out))
+    assert main(["loadtest", "run", "--up", str(file), *containers(edited_at_its_start(file)), *QUICK, *sweep]) == 0
+    told = f"{file} was changed during the run: what was measured is the service as it was at the begin"
+    assert capfd.readouterr().err == f"ops loadtest run: {told}\n"
+    assert f"Caution: {told}." in (out / "report.html").read_text(encoding="utf-8")
+    assert json.loads((out / "run.json").read_text(encoding="utf-8"))["notes"] == [told]
 
 
 def test_a_local_service_that_does_not_start_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -297,7 +297,7 @@ def test_the_example_of_the_help_is_read(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     "words",
     [
-        ["h"], ["ftp://h"], ["http://h", "--concurrency", "0"], ["http://h", "--rates", "x"], [],
+        ["h"], ["ftp://h"], ["http://h", "--concurrency", "0"], ["http://h", "--rates", "x"],
         ["http://h", "--rates", "1", "--concurrency", "1"], ["http://h", "--slo", "x"], ["http://h", "--duration", "0"],
         ["http://h", "--prompt-tokens", "x"], ["http://name:word@h"], ["http://h", "--shared-prefix", "2"],
         ["http://h", "--set", "x"],
@@ -333,6 +333,31 @@ def test_the_price_is_that_of_the_whole_instance() -> None:
 
 
 @pytest.mark.parametrize(
+    ("selector", "complaint"),
+    [
+        (None, "a container asks for nvidia.com/gpu, but no nodeSelector (run.googleapis.com/accelerator) says which"),
+        ("nvidia-rtx-pro-6000", "no public price of nvidia-rtx-pro-6000 was found"),
+    ],
+)
+def test_a_gpu_without_a_price_is_never_free(
+    selector: str | None, complaint: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The report has no dollars, and one line says whose file, why, and what to give; a figure of one's own goes."""
+    document = local.read(SERVICE)
+    accelerator = {} if selector is None else {"run.googleapis.com/accelerator": selector}
+    document["spec"]["template"]["spec"]["nodeSelector"] = accelerator
+    file, kept = tmp_path / "service.yaml", tmp_path / "run.json"
+    file.write_text(yaml.safe_dump(document))
+    run.write(kept, a_run().as_json())
+    assert money.usd_per_second(document, 3.6) == pytest.approx(0.001)
+    assert main(["loadtest", "report", str(kept), "--service", str(file)]) == 0
+    assert capfd.readouterr().err == (
+        f"ops loadtest: {file}: no price is worked out: {complaint}; give yours with --usd-per-hour\n"
+    )
+    assert json.loads(kept.read_text())["conclusion"]["usd_per_second"] is None
+
+
+@pytest.mark.parametrize(
     ("content", "complaint"), [("{", "is no JSON"), ("{}", "is no load test's run"), ("[]", "is no load test's run")]
 )
 def test_what_is_no_run_is_refused(content: str, complaint: str, tmp_path: Path) -> None:
@@ -362,6 +387,7 @@ REPETITION = ("steps", 0, "repetitions", 0)
     [
         (("steps",), {}), (("steps", 0), []), (("steps", 0, "load", "level"), "4"), (("steps", 0, "parallel"), "4"),
         (("steps", 0, "load", "loop"), "half"), (("settings",), []), (("environment",), None), (("label",), 1),
+        (("notes",), "x"), (("notes",), [1]), (("options",), {}),
         (("environment", "loaded"), [1]), (("limits",), ["ttft"]), (("limits",), [1]), (("conclusion",), 7),
         (("conclusion", "usd_per_second"), "1"), ((*REPETITION, "end"), None), ((*REPETITION, "begin"), 1e9),
         ((*REPETITION, "records"), []), ((*REPETITION, "records", "end", 0), "x"),
@@ -393,3 +419,39 @@ def test_a_damaged_run_is_refused(
 def test_settings_that_differ_are_named() -> None:
     """Each with what it was and what it is."""
     assert settings.differing({"a": 1, "b": 2}, {"a": 1, "b": 3}) == ["b: 3 then, 2 now"]
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (["http://other"], "URL: http://h then, http://other now"),
+        (["--up", "service.yaml"], "--up: None then, service.yaml now"),
+        (["--concurrency", "2"], "--concurrency: 1 then, 2 now"),
+        (["--rates", "1"], "--rates: None then, 1.0 now"),
+        (["--slo", "ttft_p95=1s", "--label=x"], "--slo: ttft_p95=2s then, ttft_p95=1s now; --label:  then, x now"),
+        (["--duration", "30s"], "--duration: 5.0 then, 30.0 now"),  # a default is an option, too
+    ],
+)
+def test_a_run_of_other_options_is_not_resumed(
+    given: list[str], complaint: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It would be a mixture: refused, with what differs."""
+    kept = ["http://h", "--concurrency", "1", "--slo", "ttft_p95=2s", "--duration", "5s"]
+    run.write(tmp_path / "run.json", Run({}, {}, options=kept).as_json())
+    assert main(["loadtest", "run", *given, "--resume", str(tmp_path / "run.json")]) == 2
+    assert f"that run was of other options ({complaint})" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kept", "complaint"),
+    [([], "keeps no options, for an older version wrote it"), (["--sideways"], "is damaged (options: unrecognized")],
+)
+def test_a_file_without_options_is_not_resumed(
+    kept: list[str], complaint: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One line says which file, and why."""
+    run.write(tmp_path / "run.json", Run({}, {}, options=kept).as_json())
+    assert main(["loadtest", "run", "--resume", str(tmp_path / "run.json")]) == 2
+    error = capfd.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1

@@ -58,17 +58,24 @@ def test_the_interval_of_a_share_holds_it(part: int, more: int) -> None:
     assert low < high
 
 
-def test_nineteen_intervals_of_twenty_hold_the_truth() -> None:
-    """Of many runs whose truth is known, about 95 % have the true median in their interval."""
-    held = 0
-    for seed in range(200):
-        draw = random.Random(seed)  # noqa: S311 — a sample, not a secret
-        series = [[draw.expovariate(1) for _ in range(60)] for _ in range(3)]
-        rows = statistics.resampled(series, 1, seed)
-        assert rows is not None
-        low, high = statistics.interval(np.percentile(rows, 50, axis=1))
-        held += low <= np.log(2) <= high
-    assert 180 <= held <= 199
+@pytest.mark.parametrize("drift", [0.0, 0.05, 0.1])
+def test_nineteen_percentiles_of_twenty_are_in_their_interval(drift: float) -> None:
+    """With three repetitions on a machine whose pace drifts between them, at least 94 % hold the truth.
+
+    Drawn from so few repetitions alone, without Student's t, the intervals held about 80 % of them.
+    """
+    percents, seeds = (50, 95), 200
+    crowd = np.random.default_rng(0)
+    paces = crowd.lognormal(0, drift, 200_000)
+    truth = np.percentile(paces * (1 + crowd.exponential(1, 200_000)), percents)
+    held = np.zeros(2)
+    for seed in range(seeds):
+        draw = np.random.default_rng(seed)
+        series = [(draw.lognormal(0, drift) * (1 + draw.exponential(1, 80))).tolist() for _ in range(3)]
+        for number, bounds in enumerate(statistics.percentile_intervals(series, percents, 5, seed)):
+            assert bounds is not None
+            held[number] += bounds[0] <= truth[number] <= bounds[1]
+    assert min(held) >= 0.94 * seeds
 
 
 @pytest.mark.parametrize(("freedom", "confidence", "known"), [(2, 0.95, 4.3027), (4, 0.99, 4.6041), (30, 0.95, 2.0423)])
@@ -90,10 +97,11 @@ def test_nineteen_throughputs_of_twenty_are_in_their_interval() -> None:
     assert 273 <= held <= 297
 
 
-def test_two_repetitions_have_no_interval_of_throughput() -> None:
+@pytest.mark.parametrize("name", ["tokens_per_second", "e2e_p50"])
+def test_two_repetitions_have_no_interval(name: str) -> None:
     """They say too little of how repetitions differ."""
     found = figures.of([steady(2, 0.7, 20), steady(2, 0.71, 20)], ())
-    assert (found["tokens_per_second"].low, found["tokens_per_second"].high) == (None, None)
+    assert (found[name].low, found[name].high) == (None, None)
 
 
 def test_repetitions_that_differ_widen_a_percentile() -> None:
@@ -104,8 +112,9 @@ def test_repetitions_that_differ_widen_a_percentile() -> None:
     )
     assert alike.low == pytest.approx(0.7)
     assert alike.high == pytest.approx(0.7)
-    assert apart.low == pytest.approx(0.56)
-    assert apart.high == pytest.approx(0.84)
+    half = statistics.student_t(2, 0.95) * 0.14 / 3**0.5
+    assert apart.low == pytest.approx(0.7 - half)
+    assert apart.high == pytest.approx(0.7 + half)
 
 
 def test_waiting_for_each_other_widens_an_interval() -> None:
@@ -121,6 +130,14 @@ def test_waiting_for_each_other_widens_an_interval() -> None:
 def test_too_few_requests_have_no_interval() -> None:
     """Five blocks say nothing: better no interval than one that looks sure."""
     assert statistics.resampled([[1.0] * 5], 1, 1) is None
+    assert statistics.percentile_intervals([[1.0]] * 3, (50, 99), 1, 1) == [None, None]
+
+
+def test_a_percentile_that_next_to_none_exceed_has_no_interval() -> None:
+    """Of 399 requests not four are beyond the 99th percentile: its bounds would seldom hold the true one."""
+    few, enough = (statistics.percentile_intervals([[1.0] * each] * 3, (95, 99), 1, 1) for each in (133, 134))
+    assert few == [(1.0, 1.0), None]
+    assert enough == [(1.0, 1.0), (1.0, 1.0)]
 
 
 @pytest.mark.parametrize(("users", "seconds"), [(1, 10.0), (3, 10.3), (8, 9.7)])
@@ -169,7 +186,7 @@ def test_a_limit_holds_for_those_who_wait_in_vain_too() -> None:
     repetition = steady(1, 1.0, 100)
     lost = [replace(r, error="time-out") if n % 10 == 0 else r for n, r in enumerate(repetition.records)]
     late, median = limits.parse("e2e_p95=2s"), limits.parse("e2e_p50=2s")
-    found = figures.of([replace(repetition, records=tuple(lost))], (late, median))
+    found = figures.of([replace(repetition, records=tuple(lost))] * 3, (late, median))
     assert found["e2e_p95"].value == pytest.approx(1.0)
     assert limits.broken(found, (late, median)) == [late]
     assert found["e2e_p50_of_all"].high == pytest.approx(1.0)

@@ -10,6 +10,7 @@ from rich.console import Console
 from ops.__main__ import main
 from ops.quality import divergence, show
 from ops.quality.ask import Answers
+from ops.quality.progress import Display
 from ops.quality.questions import QUESTIONS
 
 answers = st.lists(st.sampled_from("abc"), max_size=8)
@@ -43,9 +44,9 @@ def test_agreement_has_no_side(ours: list[str], theirs: list[str]) -> None:
 def test_summaries_are_against_the_reference() -> None:
     """Each type but the reference has a line; the median is of the answers that differ."""
     given_ = {
-        "f16": Answers((("a", "b"), ("c", "d"), ("e", "f")), 2_000_000),
-        "f16 again": Answers((("a", "b"), ("c", "d"), ("e", "f")), 2_000_000),
-        "q4_0": Answers((("a", "b"), ("c", "x"), ("x", "f")), 1_000_000),
+        "f16": Answers([("a", "b"), ("c", "d"), ("e", "f")], 2_000_000),
+        "f16 again": Answers([("a", "b"), ("c", "d"), ("e", "f")], 2_000_000),
+        "q4_0": Answers([("a", "b"), ("c", "x"), ("x", "f")], 1_000_000),
     }
     found = show.summaries(given_, "f16")
     assert list(found) == ["f16 again", "q4_0"]
@@ -57,6 +58,35 @@ def test_summaries_are_against_the_reference() -> None:
     text = shown.export_text()
     assert "by Ollama's own figure" in text
     assert "leaves out part of a cache with a sliding window: docs/capacity.md" in text
+
+
+def test_a_part_is_compared_as_far_as_it_goes() -> None:
+    """Types that have answered fewer questions are held against as many; one that has answered none has no line."""
+    given_ = {"f16": Answers([("a",), ("b",), ("c",)]), "f16 again": Answers([("a",), ("x",)]), "q4_0": Answers()}
+    found = show.summaries(given_, "f16")
+    shown = Console(width=120, file=io.StringIO(), record=True)
+    shown.print(show.table(found, given_, partial=True))
+    text = shown.export_text()
+    assert [(name, each.questions, each.exact) for name, each in found.items()] == [("f16 again", 2, 1)]
+    assert "partial: not every question was asked" in text
+    assert "1 of 2" in text
+    assert show.summaries({"f16": Answers(), "f16 again": Answers()}, "f16") == {}
+
+
+def test_each_type_has_its_bar() -> None:
+    """On a terminal the one that is asked shows how far it is, and how many seconds it has taken."""
+    console = Console(width=80, file=io.StringIO(), record=True)
+    display = Display(console, ("f16", "q4_0"), 20)
+    with display:
+        display.starts("f16")
+        display.answered(20)
+        display.ends()
+        display.starts("q4_0")
+        display.answered(7)
+        console.print(display)
+    lines = console.export_text().splitlines()
+    assert any(line.startswith("f16 ") and "20 of 20 answered in 0 s" in line for line in lines)
+    assert any(line.startswith("q4_0 ") and "7 of 20 answered, 0 s" in line for line in lines)
 
 
 def test_the_questions_differ() -> None:

@@ -84,7 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         does="show what a quantised KV cache changes in a model's answers",
         description="Answer the same questions with each type of KV cache, and hold the answers against f16.",
     )
-    arguments = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser.parse_args(words, argparse.Namespace(words=tuple(words)))
     status: int = arguments.run(arguments)
     return status
 

@@ -30,3 +30,8 @@ def of(content: Any, **kinds: tuple[type, ...]) -> dict[str, Any]:
     """Return the named values of an object; raises as `value` does, and KeyError for one that is missing."""
     members = value("the whole", content, (dict,))
     return {name: value(name, members[name], kind) for name, kind in kinds.items()}
+
+
+def texts(name: str, found: Any) -> list[str]:
+    """Return a list of texts; raises TypeError as `value` does."""
+    return [value(name, each, TEXT) for each in value(name, found, (list,))]

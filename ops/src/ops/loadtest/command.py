@@ -46,7 +46,9 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
 
         if arguments.action == "report":
             return measure.report_again(arguments, console)
-        return measure.measure(options.from_arguments(arguments), console)
+        from ops.loadtest import resuming  # noqa: PLC0415
+
+        return measure.measure(resuming.chosen(arguments, arguments.words[2:]), console)
     except LoadTestError as error:
         sys.stderr.write(f"ops loadtest {arguments.action}: {error}\n")
         return error.exit_status

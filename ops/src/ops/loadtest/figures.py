@@ -104,13 +104,13 @@ def _percentiles(
     values = [value for each in series for value in each]
     if not values:
         return {}
-    found = {percent: statistics.percentile(values, percent) for percent in percents}
-    rows = statistics.resampled(series, statistics.block_length(series, at_once), SEED)
-    bounds: dict[int, tuple[float | None, float | None]] = dict.fromkeys(percents, (None, None))
-    if rows is not None:
-        spread = np.percentile(rows, percents, axis=1, method="inverted_cdf")
-        bounds |= {percent: _finite(statistics.interval(row)) for percent, row in zip(percents, spread, strict=True)}
-    return {name % percent: Figure(value, *bounds[percent]) for percent, value in found.items() if math.isfinite(value)}
+    bounds = statistics.percentile_intervals(series, percents, statistics.block_length(series, at_once), SEED)
+    found = {}
+    for percent, each in zip(percents, bounds, strict=True):
+        value = statistics.percentile(values, percent)
+        if math.isfinite(value):
+            found[name % percent] = Figure(value, *_finite(each or (math.inf, math.inf)))
+    return found
 
 
 def _finite(bounds: tuple[float, float]) -> tuple[float | None, float | None]:

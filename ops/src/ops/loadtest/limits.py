@@ -37,6 +37,10 @@ class Limit:
     figure: str
     bound: float
 
+    def __str__(self) -> str:
+        """Return it as it was asked for."""
+        return self.text
+
     @property
     def latency(self) -> str | None:
         """The latency that it bounds, None for errors."""

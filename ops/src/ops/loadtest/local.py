@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import hashlib
 import os
 import re
 import signal
@@ -40,6 +41,14 @@ def read(path: Path) -> dict[str, Any]:
     except UpError as error:
         raise InputError(str(error)) from error
     return document
+
+
+def sha256(path: Path) -> str | None:
+    """Return the checksum of a file's content; None where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def adapted(

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import platform
 import secrets
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ops.loadtest import conclusion, lengths, limits, local, money, run, settings, stopping, words, workload
 from ops.loadtest.conclusion import Rule
 from ops.loadtest.credentials import Credentials
-from ops.loadtest.errors import InputError, LoadTestError
+from ops.loadtest.errors import InputError, LoadTestError, LocalError
 from ops.loadtest.progress import Display, row_of, table
 from ops.loadtest.settings import Settings
 from ops.loadtest.sweep import Sweep
+from ops.plan.cost import PriceUnknown
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -41,11 +43,9 @@ def measure(options: Options, console: Console) -> int:
     file = options.service or options.up
     document = local.read(file) if file else None
     chosen = _settings(options, asked)
-    begun = (
-        _resumed(options.resume, chosen) if options.resume else run.Run(chosen.as_json(), _environment(), options.label)
-    )
+    begun = _resumed(options.resume, chosen) if options.resume else _new(options, chosen)
     begun.salts.append(salt)
-    price = money.usd_per_second(document, options.usd_per_hour)
+    price = _price(file, document, options.usd_per_hour)
     keeper = _Keeper(begun, options, price)
     with Display(console, chosen, options.limits) as display:
         display.line(_headline(options, chosen), "bold")
@@ -63,12 +63,25 @@ def measure(options: Options, console: Console) -> int:
     if failure is not None and not keeper.has_more:
         raise failure  # a file that says nothing more than before is not written
     if isinstance(failure, stopping.Stopped):
-        failure = stopping.Stopped("interrupted; what was measured is kept, and --resume goes on from there")
+        failure = stopping.Stopped(
+            f"interrupted; what was measured is kept, and ops loadtest run --resume {keeper.file} goes on from there"
+        )
     begun.ended, begun.failure = run.now(), None if failure is None else str(failure)
+    if not isinstance(failure, LocalError):
+        begun.notes += _changed(options, chosen)
     found = keeper.finish(console)
     if failure is not None:
         raise failure
     return 0 if found.choice.chosen else 1
+
+
+def _changed(options: Options, chosen: Settings) -> list[str]:
+    """Say so where the service's file is no longer what was measured."""
+    if options.up is None or local.sha256(options.up) == chosen.service_sha256:
+        return []
+    note = f"{options.up} was changed during the run: what was measured is the service as it was at the begin"
+    sys.stderr.write(f"ops loadtest run: {note}\n")
+    return [note]
 
 
 async def _run_to_end(sweep: Sweep) -> LoadTestError | None:
@@ -88,7 +101,7 @@ class _Keeper:
         self._limits = options.limits
         self._rule = Rule(options.models, options.batch)
         self._price = price
-        self._file = _file(options)
+        self.file = _file(options)
         self._before = self._measured()
 
     @property
@@ -101,11 +114,11 @@ class _Keeper:
 
     def save(self) -> None:
         """Write what there is so far."""
-        run.write(self._file, self._run.as_json())
+        run.write(self.file, self._run.as_json())
 
     def finish(self, console: Console) -> Conclusion:
         """Work out the conclusion, write everything, and show it."""
-        return _finish(self._run, self._limits, self._rule, self._price, self._file, console)
+        return _finish(self._run, self._limits, self._rule, self._price, self.file, console)
 
 
 def _finish(
@@ -130,8 +143,8 @@ def report_again(arguments: argparse.Namespace, console: Console) -> int:
     done, before = run.read(arguments.run_file)
     wanted = limits.with_default(arguments.slo) if arguments.slo else before.limits or limits.with_default(())
     document = local.read(arguments.service) if arguments.service else None
-    price = money.usd_per_second(document, arguments.usd_per_hour)
-    if price is None:
+    price = _price(arguments.service, document, arguments.usd_per_hour)
+    if price is None and document is None:
         price = before.usd_per_second
     out = arguments.out or arguments.run_file.parent
     file = out / arguments.run_file.name
@@ -142,8 +155,19 @@ def report_again(arguments: argparse.Namespace, console: Console) -> int:
     return 0 if _finish(done, wanted, rule, price, file, console).choice.chosen else 1
 
 
+def _price(file: Path | None, document: Mapping[str, Any] | None, given: float | None) -> float | None:
+    """Return one instance's price a second; None where there is none, which is said where a file should tell it."""
+    try:
+        return money.usd_per_second(document, given)
+    except PriceUnknown as error:
+        sys.stderr.write(f"ops loadtest: {file}: no price is worked out: {error}; give yours with --usd-per-hour\n")
+        return None
+
+
 def _check(options: Options) -> None:
     """Complain before anything starts."""
+    if options.url is None and options.up is None:
+        raise InputError("which service? Give its URL, or --up FILE to run one here; --resume FILE goes on with a run")
     if options.url and len(options.parallel) > 1:
         raise InputError(
             "--parallel takes several values only with --up: a service elsewhere is not restarted from here"
@@ -176,18 +200,14 @@ def _workload(options: Options, salt: str) -> tuple[str | None, Workload]:
             f"--answer-tokens {options.answer_tokens}: with --prompts give a number; a line may have its own max_tokens"
         )
     requests = workload.read(options.prompts, round(answer.first))
-    return _sha256(options.prompts), workload.Replay(requests, options.seed)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return local.sha256(options.prompts), workload.Replay(requests, options.seed)
 
 
 def _settings(options: Options, checksum: str | None) -> Settings:
     return Settings(
         target=options.url or str(options.up),
         local=options.up is not None,
-        service_sha256=_sha256(options.up) if options.up else None,
+        service_sha256=local.sha256(options.up) if options.up else None,
         up_options=options.up_options,
         api=options.api,
         model=options.model,
@@ -207,6 +227,10 @@ def _settings(options: Options, checksum: str | None) -> Settings:
         repetitions=options.repetitions,
         timeout=options.timeout,
     )
+
+
+def _new(options: Options, chosen: Settings) -> Run:
+    return run.Run(chosen.as_json(), _environment(), options.label, options=list(options.words))
 
 
 def _resumed(path: Path, chosen: Settings) -> Run:

@@ -24,11 +24,15 @@ UNITS = {
 """Suffixes of a Kubernetes quantity, in GiB."""
 
 
+ACCELERATOR, GPU = "run.googleapis.com/accelerator", "nvidia.com/gpu"
+
+
 def instance(document: Mapping[str, Any]) -> cost.Instance:
     """Return what one instance of a service has, all its containers together.
 
     Raises:
         InputError: a limit is no quantity.
+        PriceUnknown: it has a GPU, and nothing says which.
 
     """
     template = document["spec"]["template"]
@@ -37,22 +41,30 @@ def instance(document: Mapping[str, Any]) -> cost.Instance:
     selector = template["spec"].get("nodeSelector") or {}
     annotations = (template.get("metadata") or {}).get("annotations") or {}
     off = str(annotations.get("run.googleapis.com/gpu-zonal-redundancy-disabled", "false")).lower() == "true"
-    gpu = selector.get("run.googleapis.com/accelerator") if any("nvidia.com/gpu" in each for each in limits) else None
+    gpu = selector.get(ACCELERATOR) if any(GPU in each for each in limits) else None
+    if gpu is None and any(GPU in each for each in limits):
+        raise cost.PriceUnknown(f"a container asks for {GPU}, but no nodeSelector ({ACCELERATOR}) says which")
     vcpu = sum(_cpu(str(each.get("cpu", "1"))) for each in limits)
     gib = sum(_gib(str(each.get("memory", "512Mi"))) for each in limits)
     return cost.Instance(vcpu, gib, gpu, zonal_redundancy=not off)
 
 
 def usd_per_second(document: Mapping[str, Any] | None, given: float | None) -> float | None:
-    """Return the price of one instance; `given` is by the hour. None: none was given, and the service names none."""
+    """Return the price of one instance; `given` is by the hour. None: none was given, and there is no service's file.
+
+    Raises:
+        InputError: a limit is no quantity.
+        PriceUnknown: the service has a GPU that the list prices do not tell; the text says why.
+
+    """
     if given is not None:
         return given / cost.HOUR_SECONDS
     if document is None:
         return None
-    try:
-        return cost.usd_per_hour(instance(document), cost.list_prices()) / cost.HOUR_SECONDS
-    except cost.PriceUnknown:
-        return None
+    prices, wanted = cost.list_prices(), instance(document)
+    if wanted.gpu is not None and wanted.gpu not in prices.gpu_second:
+        raise cost.PriceUnknown(f"no public price of {wanted.gpu} was found")
+    return cost.usd_per_hour(wanted, prices) / cost.HOUR_SECONDS
 
 
 def _cpu(text: str) -> float:

@@ -15,6 +15,7 @@ from ops.loadtest.wire import Api
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from ops.loadtest.limits import Limit
 
@@ -54,12 +55,14 @@ class Options:
     label: str
     out: Path
     resume: Path | None
+    words: tuple[str, ...]
+    """What the command line said, but for what `add_passing_arguments` declares; it is kept in the run's file."""
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `ops loadtest run` takes."""
     what = parser.add_argument_group("what is driven")
-    where = what.add_mutually_exclusive_group(required=True).add_argument
+    where = what.add_mutually_exclusive_group().add_argument
     where("url", nargs="?", type=parsers.url, metavar="URL", help="a service that runs, such as https://NAME.run.app")
     where("--up", type=Path, metavar="FILE", help="run this service.yaml here by `ops up`, once for each --parallel")
     add = what.add_argument
@@ -75,13 +78,6 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="NAME", help="the model to ask for (default: the only one that is there)")
     add(
         "--api", type=Api, choices=list(Api), default=Api.NATIVE, help="/api/chat or /v1/chat/completions (%(default)s)"
-    )
-    add("--token-env", metavar="NAME", help="the variable that holds an identity token or key")
-    add("--token-file", type=Path, metavar="FILE", help="the file that holds it")
-    add(
-        "--token-command",
-        metavar="COMMAND",
-        help="prints it, as 'gcloud auth print-identity-token'; asked anew each time",
     )
     load = parser.add_argument_group("the sweep")
     level = load.add_mutually_exclusive_group().add_argument
@@ -122,10 +118,25 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     ask("--seed", type=int, default=1, metavar="N", help="of prompts, lengths, arrivals and sampling (%(default)s)")
     ask("--temperature", type=parsers.temperature, default=0.0, metavar="T", help="(0)")
     _add_choice(parser)
-    keep = parser.add_argument_group("what is kept").add_argument
-    keep("--out", type=Path, metavar="FOLDER", help="for run.json, report.html and plots (default: loadtest-DATE)")
-    keep("--label", default="", metavar="TEXT", help="a name for the run, in the report")
-    keep("--resume", type=Path, metavar="FILE", help="go on with this run.json, where it stopped; same options")
+    parser.add_argument_group("what is kept").add_argument(
+        "--label", default="", metavar="TEXT", help="a name for the run, in the report"
+    )
+    add_passing_arguments(parser)
+
+
+def add_passing_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what a run takes that does not belong to it: it may differ when the run is resumed, and is not kept."""
+    add = parser.add_argument_group("of this command alone").add_argument
+    add("--token-env", metavar="NAME", help="the variable that holds an identity token or key")
+    add("--token-file", type=Path, metavar="FILE", help="the file that holds it")
+    add(
+        "--token-command",
+        metavar="COMMAND",
+        help="prints it, as 'gcloud auth print-identity-token'; asked anew each time",
+    )
+    add("--out", type=Path, metavar="FOLDER", help="for run.json, report.html and plots (default: loadtest-DATE)")
+    resumed = "go on with this run.json, where it stopped, with the options that it keeps; no other is needed"
+    add("--resume", type=Path, metavar="FILE", help=resumed)
 
 
 def add_report_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,8 +160,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     goal("--service", type=Path, metavar="FILE", help="the service.yaml, for the price (default: that of --up)")
 
 
-def from_arguments(arguments: argparse.Namespace) -> Options:
-    """Turn parsed arguments into options."""
+def from_arguments(arguments: argparse.Namespace, words: Sequence[str] = ()) -> Options:
+    """Turn parsed arguments into options; `words` are those to keep."""
     is_open = arguments.rates is not None
     out = arguments.out or (arguments.resume.parent if arguments.resume else None)
     return Options(
@@ -185,4 +196,5 @@ def from_arguments(arguments: argparse.Namespace) -> Options:
         label=arguments.label,
         out=out or Path(f"loadtest-{datetime.now().astimezone():%Y%m%d-%H%M%S}"),
         resume=arguments.resume,
+        words=tuple(words),
     )

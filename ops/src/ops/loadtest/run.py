@@ -40,6 +40,10 @@ class Run:
     ended: str | None = None
     failure: str | None = None
     """Why the run ended before its time, None where it did not."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader must know beside the figures."""
+    options: list[str] = field(default_factory=list)
+    """The words of the command line, for who resumes it."""
 
     def find(self, key: object) -> Step | None:
         """Return the step of that setting and load, None where there is none yet."""
@@ -53,6 +57,8 @@ class Run:
             "started": self.started,
             "ended": self.ended,
             "failure": self.failure,
+            "notes": self.notes,
+            "options": self.options,
             "settings": self.settings,
             "environment": self.environment,
             "salts": self.salts,
@@ -95,10 +101,11 @@ def _run(content: dict[str, Any]) -> Run:
     kinds = {"label": checked.TEXT, "started": checked.TEXT, "ended": maybe, "failure": maybe}
     found = checked.of(content, settings=(dict,), environment=(dict,), steps=(list,), salts=(list,), **kinds)
     checked.value("loaded", found["environment"].get("loaded"), (dict, *checked.NOTHING))
+    notes, options = (checked.texts(name, content.get(name, [])) for name in ("notes", "options"))
     steps = [step.from_json(each) for each in found.pop("steps")]
     if len({each.key for each in steps}) < len(steps):
         raise ValueError("a step stands there twice")
-    return Run(**found, steps=steps)
+    return Run(**found, steps=steps, notes=notes, options=options)
 
 
 def _judged(content: dict[str, Any]) -> Judged:

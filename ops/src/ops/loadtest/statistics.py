@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ LEAST_BLOCKS = 6
 """Fewer blocks than this give intervals that are too narrow to be believed: none is given then."""
 LEAST_REPETITIONS = 3
 """Two say too little of how repetitions differ: the interval would be some times as wide as the figure."""
+LEAST_BEYOND = 4
+"""A percentile that fewer requests than this exceed is the slowest one's: its interval would hold far below 95 %."""
 Z = 1.959964
 """The normal quantile of 95 %, both sides."""
 
@@ -61,6 +64,7 @@ def resampled(series: Sequence[Sequence[float]], length: int, seed: int) -> NDAr
     return np.concatenate(parts, axis=1)
 
 
+@cache
 def student_t(freedom: float, confidence: float) -> float:
     """Return the quantile of Student's t, both sides, for at least 1 degree of freedom.
 
@@ -72,12 +76,45 @@ def student_t(freedom: float, confidence: float) -> float:
     return math.sqrt(freedom) * math.tan(float(np.interp(confidence, below / below[-1], angles)))
 
 
-def mean_interval(means: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+def _half(figures: Sequence[float]) -> float:
+    """Return half the interval of the repetitions' own figures, by Student's t; endless where one is."""
+    if not all(map(math.isfinite, figures)):
+        return math.inf
+    return student_t(len(figures) - 1, CONFIDENCE) * float(np.std(figures, ddof=1)) / math.sqrt(len(figures))
+
+
+def mean_interval(means: Sequence[float]) -> tuple[float, float] | None:
     """Return the bounds of the mean of repetitions, by Student's t; None below `LEAST_REPETITIONS`."""
     if len(means) < LEAST_REPETITIONS:
         return None
-    half = student_t(len(means) - 1, confidence) * float(np.std(means, ddof=1)) / math.sqrt(len(means))
-    return float(np.mean(means)) - half, float(np.mean(means)) + half
+    middle, half = float(np.mean(means)), _half(means)
+    return middle - half, middle + half
+
+
+def percentile_intervals(
+    series: Sequence[Sequence[float]], percents: Sequence[float], length: int, seed: int
+) -> list[tuple[float, float] | None]:
+    """Return the bounds of each percentile of all repetitions' values; None: too little for one that holds.
+
+    They are the wider, on each side, of two: Student's t over the repetitions' own percentiles, and what `resampled`
+    gives. Three repetitions are too few to be drawn from, so that the second alone holds some 80 % where the machine
+    differs between them; the first alone holds too little where a repetition has but a few requests beyond it.
+    """
+    series = [each for each in series if len(each)]
+    rows = resampled(series, length, seed) if len(series) >= LEAST_REPETITIONS else None
+    if rows is None:
+        return [None] * len(percents)
+    values = np.concatenate([np.asarray(each, dtype=np.float64) for each in series])
+    spread = np.percentile(rows, percents, axis=1, method="inverted_cdf")
+    bounds: list[tuple[float, float] | None] = []
+    for percent, drawn in zip(percents, spread, strict=True):
+        if len(values) * (100 - percent) < LEAST_BEYOND * 100:
+            bounds.append(None)
+            continue
+        low, high = interval(drawn)
+        middle, half = percentile(values, percent), _half([percentile(each, percent) for each in series])
+        bounds.append((max(0.0, min(low, middle - half)), max(high, middle + half)))
+    return bounds
 
 
 def difference_interval(

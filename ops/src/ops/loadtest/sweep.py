@@ -103,14 +103,24 @@ class Sweep:
             return
         self._watcher.starting(parallel)
         path, arguments = self._service
+        self._unchanged(path)
         most = max((int(load.level) for load in loads), default=1) if settings.loop is Loop.CLOSED else 1000
         document = local.adapted(
             local.read(path), path, parallel=parallel, concurrency=most, variables=settings.variables
         )
+        self._unchanged(path)  # nor while it was read
         async with local.running(document, arguments) as (url, service):
             self._check = service.check
             async with Client(url, settings.api, settings.timeout) as client:
                 yield client
+
+    def _unchanged(self, path: Path) -> None:
+        """Raise LocalError where the service's file is no longer what the run began with."""
+        if local.sha256(path) != self._settings.service_sha256:
+            raise LocalError(
+                f"{path} was changed during the run: what is left would be measured with other settings; bring the old "
+                "one back and go on with --resume, or start anew"
+            )
 
     async def _first(self, client: Client) -> None:
         """Find out with one request whether the service can be measured at all; it is the first warm-up, too."""

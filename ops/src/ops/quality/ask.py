@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,12 +20,12 @@ READ_SECONDS = 300.0
 SEED = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answers:
-    """Pieces of each answer, in the questions' order, and the bytes of memory that the loaded model takes, if told."""
+    """Pieces of each answer so far, in the questions' order, and the bytes that the loaded model takes, once told."""
 
-    pieces: tuple[tuple[str, ...], ...]
-    memory_bytes: int | None
+    pieces: list[tuple[str, ...]] = field(default_factory=list)
+    memory_bytes: int | None = None
 
 
 def model_of(url: str) -> str:
@@ -38,20 +38,21 @@ def model_of(url: str) -> str:
     return str(names[0])
 
 
-def ask(url: str, model: str, questions: Sequence[str], tokens: int, told: Callable[[int], None]) -> Answers:
-    """Ask every question; `told` is called with how many are answered.
+def ask(
+    url: str, model: str, questions: Sequence[str], tokens: int, into: Answers, told: Callable[[int], None]
+) -> None:
+    """Ask every question; each answer is kept as it comes, and `told` is called with how many there are.
 
     Raises:
         ServiceError: one was not answered.
 
     """
-    answers = []
     with httpx.Client(timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS), trust_env=False) as client:
-        for number, question in enumerate(questions):
-            answers.append(_answer(client, url, model, question, tokens))
-            told(number + 1)
+        for question in questions:
+            into.pieces.append(_answer(client, url, model, question, tokens))
+            told(len(into.pieces))
     sizes = [each.get("size") for each in _loaded(url)]
-    return Answers(tuple(answers), sizes[0] if len(sizes) == 1 else None)
+    into.memory_bytes = sizes[0] if len(sizes) == 1 else None
 
 
 def _answer(client: httpx.Client, url: str, model: str, question: str, tokens: int) -> tuple[str, ...]:

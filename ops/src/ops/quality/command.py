@@ -13,12 +13,11 @@ from ops.loadtest.errors import InputError, LoadTestError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from rich.console import Console
-    from rich.status import Status
 
     from ops.quality.ask import Answers
+    from ops.quality.progress import Display
 
 INTERRUPTED = 130
 AGAIN = f"{kv_cache.REFERENCE} again"
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
-    """Compare. Returns 0: done; 1: a service failed; 2: bad input; 130: interrupted."""
+    """Compare. Returns 0: done; 1: a service failed; 2: bad input; 130: interrupted, what was answered is kept."""
     try:
         from ops.up.printer import standard_output  # noqa: PLC0415 — rich, which no other command's help needs
 
@@ -59,49 +58,74 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, console: Console) -> int:
     from ops.loadtest import local, stopping  # noqa: PLC0415 — the YAML library
-    from ops.quality import show  # noqa: PLC0415
+    from ops.quality.progress import Display  # noqa: PLC0415
 
     types = _types(arguments.types)
     if arguments.tokens < 1:
         raise InputError(f"--tokens {arguments.tokens}: expected at least 1")
     questions = _questions(arguments.questions)
     document = local.read(arguments.file)
+    names = (kv_cache.REFERENCE, AGAIN, *(each for each in types if each != kv_cache.REFERENCE))
     answers: dict[str, Answers] = {}
-    for name in (kv_cache.REFERENCE, AGAIN, *(each for each in types if each != kv_cache.REFERENCE)):
-        console.print(f"{name}: {len(questions)} questions …", style="dim")
-        with console.status("starting the service") as status:  # a terminal alone shows it
-
-            def told(number: int, name: str = name, status: Status = status) -> None:
-                status.update(f"{name}: {number} of {len(questions)} answered")
-
-            asked = _answers(arguments, document, name.removesuffix(" again"), questions, told)
-            answers[name] = asyncio.run(stopping.until_stopped(asked))
-    found = show.summaries(answers, kv_cache.REFERENCE)
-    console.print(show.table(found, answers))
-    for line in show.lines(found):
-        console.print(line, soft_wrap=True)
-    if arguments.out:
-        show.write(arguments.out, questions, answers, found)
+    failure: LoadTestError | None = None
+    with Display(console, names, len(questions)) as display:
+        try:
+            asyncio.run(stopping.until_stopped(_ask_all(arguments, document, names, questions, answers, display)))
+        except LoadTestError as error:
+            failure = error
+    if any(each.pieces for each in answers.values()):
+        _finish(arguments, console, questions, answers, failure)
+    if isinstance(failure, stopping.Stopped) and any(each.pieces for each in answers.values()):
+        kept = f", and kept in {arguments.out}" if arguments.out else "; with --out it would have been kept"
+        raise stopping.Stopped(f"interrupted; what was answered so far is compared above{kept}")
+    if failure is not None:
+        raise failure
     return 0
 
 
-async def _answers(
+def _finish(
+    arguments: argparse.Namespace,
+    console: Console,
+    questions: tuple[str, ...],
+    answers: dict[str, Answers],
+    failure: LoadTestError | None,
+) -> None:
+    """Show and write what was answered, all or a part."""
+    from ops.quality import show  # noqa: PLC0415
+
+    found = show.summaries(answers, kv_cache.REFERENCE)
+    if found:
+        console.print(show.table(found, answers, partial=failure is not None))
+        for line in show.lines(found):
+            console.print(line, soft_wrap=True)
+    else:
+        console.print("nothing to compare yet: only f16 has answered")
+    if arguments.out:
+        show.write(arguments.out, questions, answers, found, None if failure is None else str(failure))
+
+
+async def _ask_all(
     arguments: argparse.Namespace,
     document: dict[str, Any],
-    kind: str,
+    names: tuple[str, ...],
     questions: tuple[str, ...],
-    told: Callable[[int], None],
-) -> Answers:
+    answers: dict[str, Answers],
+    display: Display,
+) -> None:
+    """Ask each type on a service of its own; what is answered stands in `answers` at once."""
     from ops.loadtest import local  # noqa: PLC0415
     from ops.quality import ask  # noqa: PLC0415
 
-    variables = {"OLLAMA_KV_CACHE_TYPE": kind, "OLLAMA_FLASH_ATTENTION": "1"}
-    changed = local.adapted(document, arguments.file, parallel=1, concurrency=1, variables=variables)
-    async with local.running(changed, arguments.up_options) as (url, service):
-        model = arguments.model or await asyncio.to_thread(ask.model_of, url)
-        found = await asyncio.to_thread(ask.ask, url, model, questions, arguments.tokens, told)
-        service.check()
-        return found
+    for name in names:
+        display.starts(name)
+        answers[name] = into = ask.Answers()
+        variables = {"OLLAMA_KV_CACHE_TYPE": name.removesuffix(" again"), "OLLAMA_FLASH_ATTENTION": "1"}
+        changed = local.adapted(document, arguments.file, parallel=1, concurrency=1, variables=variables)
+        async with local.running(changed, arguments.up_options) as (url, service):
+            model = arguments.model or await asyncio.to_thread(ask.model_of, url)
+            await asyncio.to_thread(ask.ask, url, model, questions, arguments.tokens, into, display.answered)
+            service.check()
+        display.ends()
 
 
 def _types(text: str) -> tuple[str, ...]:

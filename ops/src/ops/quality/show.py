@@ -23,18 +23,19 @@ MEMORY = "memory, by Ollama's own figure*"
 
 
 def summaries(answers: Mapping[str, Answers], reference: str) -> dict[str, Summary]:
-    """Hold each type's answers against the reference's."""
+    """Hold each type's answers against the reference's, as far as both have answered."""
     right = answers[reference].pieces
     return {
-        name: divergence.summary([divergence.agreement(*pair) for pair in zip(right, each.pieces, strict=True)])
+        name: divergence.summary([divergence.agreement(*pair) for pair in zip(right, each.pieces, strict=False)])
         for name, each in answers.items()
-        if name != reference
+        if name != reference and right and each.pieces
     }
 
 
-def table(found: Mapping[str, Summary], answers: Mapping[str, Answers]) -> Table:
-    """Return one line for each type."""
-    result = Table(box=SIMPLE_HEAD, pad_edge=False, title="answers, held against f16", title_justify="left")
+def table(found: Mapping[str, Summary], answers: Mapping[str, Answers], *, partial: bool = False) -> Table:
+    """Return one line for each type; `partial` says in its title that not all was asked."""
+    title = "answers, held against f16" + (" (partial: not every question was asked)" if partial else "")
+    result = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for name in ("KV cache", "the same", "same tokens", "first difference", MEMORY):
         result.add_column(name, justify="left" if name == "KV cache" else "right")
     for name, each in found.items():
@@ -58,10 +59,17 @@ def lines(found: Mapping[str, Summary]) -> list[str]:
     ]
 
 
-def write(path: Path, questions: Sequence[str], answers: Mapping[str, Answers], found: Mapping[str, Summary]) -> None:
-    """Write everything; raises LoadTestError where it cannot be."""
+def write(
+    path: Path,
+    questions: Sequence[str],
+    answers: Mapping[str, Answers],
+    found: Mapping[str, Summary],
+    failure: str | None = None,
+) -> None:
+    """Write everything, and why it is not all, None where it is; raises LoadTestError where it cannot be."""
     content = {
         "schema": SCHEMA,
+        "failure": failure,
         "questions": list(questions),
         "answers": {name: ["".join(pieces) for pieces in each.pieces] for name, each in answers.items()},
         "memory_bytes": {name: each.memory_bytes for name, each in answers.items()},

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ops.loadtest import figures, statistics, words
-from ops.loadtest.report import pareto
+from ops.loadtest.report import labels, pareto
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -73,17 +73,13 @@ def latency(axes: Axes, shown: Sequence[Measured], limits: Sequence[Limit], foun
             linewidth=1.4,
             elinewidth=0.8,
         )
-        for each, across, up in zip(points, x, y, strict=True):
-            axes.annotate(
-                f"{each.load.level:g}", (across.value, up.value), (4, 5), textcoords="offset points", fontsize=9
-            )
     _mark(axes, found, lambda each: (each.throughput, each.figures[name].value))
     _limit_lines(axes.axhline, limits, name)
     axes.set_xlabel("output tokens a second")
     axes.set_xlim(left=0)
-    _time_axis(axes, "y", [each.figures[name].value for each in shown])
-    axes.set_ylabel(named(name))
+    _time_axis(axes, "y", named(name), [each.figures[name].value for each in shown])
     _legend(axes)
+    labels.place(axes, [(f"{each.load.level:g}", (each.throughput, each.figures[name].value)) for each in shown])
 
 
 def cost(axes: Axes, shown: Sequence[Measured], limits: Sequence[Limit], found: Conclusion) -> None:
@@ -100,17 +96,15 @@ def cost(axes: Axes, shown: Sequence[Measured], limits: Sequence[Limit], found: 
     for label, points, colour, marker in _series(able):
         x, y = zip(*map(point, points), strict=True)
         axes.plot(x, y, label=label, color=colour, marker=marker, markersize=5, linewidth=0)
-        for each in points:
-            axes.annotate(f"{each.load.level:g}", point(each), (4, 5), textcoords="offset points", fontsize=9)
     if front := pareto.front([point(each) for each in able if each.keeps_up()]):
         axes.plot(*zip(*front, strict=True), color=_ink(), linestyle="--", linewidth=1, alpha=0.6, label="Pareto front")
     _mark(axes, found, point)
     _limit_lines(axes.axvline, limits, name)
-    _time_axis(axes, "x", [point(each)[0] for each in able])
-    axes.set_xlabel(named(name))
+    _time_axis(axes, "x", named(name), [point(each)[0] for each in able])
     axes.set_ylabel("US$ for a million tokens" if priced else "instance seconds for 1000 tokens")
     axes.set_ylim(bottom=0)
     _legend(axes)
+    labels.place(axes, [(f"{each.load.level:g}", point(each)) for each in able])
 
 
 def boxes(axes: Axes, latency: str, steps: Sequence[Step], found: Conclusion) -> None:
@@ -146,12 +140,13 @@ def boxes(axes: Axes, latency: str, steps: Sequence[Step], found: Conclusion) ->
             capprops=lines,
             flierprops={"marker": ".", "markeredgecolor": colour, "markerfacecolor": colour, "markersize": 4},
         )
-    labels = [f"{'▶ ' if chosen and step.key == (chosen.parallel, chosen.load) else ''}{_short(step)}" for step in rows]
-    axes.set_yticks(range(len(rows)), labels, fontsize=9)
+    rows_named = [
+        f"{'▶ ' if chosen and step.key == (chosen.parallel, chosen.load) else ''}{_short(step)}" for step in rows
+    ]
+    axes.set_yticks(range(len(rows)), rows_named, fontsize=9)
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.grid(visible=False, axis="y")
-    _time_axis(axes, "x", everything)
-    axes.set_xlabel(NAMES[latency])
+    _time_axis(axes, "x", NAMES[latency], everything)
 
 
 def _short(step: Step) -> str:
@@ -187,8 +182,8 @@ def _limit_lines(line: Callable[..., object], limits: Sequence[Limit], name: str
             line(limit.bound, color="#d0554f", linestyle=":", linewidth=1.4, label=f"limit {limit.text}")
 
 
-def _time_axis(axes: Axes, which: str, values: Sequence[float]) -> None:
-    """Write times as people do, on a logarithmic axis where they spread far."""
+def _time_axis(axes: Axes, which: str, label: str, values: Sequence[float]) -> None:
+    """Write times as people do; where they spread far the axis is logarithmic, and its label says so."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     positive = [value for value in values if value > 0]
     if positive and max(positive) / min(positive) > SPREAD:
@@ -196,14 +191,16 @@ def _time_axis(axes: Axes, which: str, values: Sequence[float]) -> None:
         decades = np.log10(max(positive) / min(positive))
         axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2.5 else (1.0, 3.0)))  # noqa: PLR2004 — labels that fit
         axis.set_minor_formatter(NullFormatter())
+        label += ", log scale"
     else:
         (axes.set_xlim if which == "x" else axes.set_ylim)(0, None)
         axis.set_major_locator(MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: "0" if value == 0 else words.seconds(value)))
+    axis.set_label_text(label)
 
 
 def _legend(axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
+    handles, names = axes.get_legend_handles_labels()
     axes.figure.legend(
-        handles, labels, loc="outside upper left", ncols=3, fontsize=9, handlelength=1.6, columnspacing=1.2
+        handles, names, loc="outside upper left", ncols=3, fontsize=9, handlelength=1.6, columnspacing=1.2
     )

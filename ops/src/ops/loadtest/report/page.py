@@ -38,8 +38,9 @@ TTFT: to the first piece of text. Token time: from the first to the last piece, 
 Queue: what is left of Ollama's total_duration after its load, prompt and answer times. Outside: what passed between
 sending and end that Ollama does not account for: the network, and the platform's own queue.
 
-Percentiles are of whole answers (nearest rank); for a limit a failure counts as an endless wait. Intervals are 95 %: of
-rates by Student's t over the repetitions, of percentiles by resampling repetitions and blocks of consecutive requests.
+Percentiles are of whole answers (nearest rank); for a limit a failure counts as an endless wait. Intervals are 95 %, by
+Student's t over the repetitions, none below three; those of percentiles are at least as wide as resampling repetitions
+and blocks of consecutive requests makes them, and there is none where fewer than four requests exceed the percentile.
 Throughput counts the share of each answer that came within the measured window.
 """
 """A paragraph for each empty line."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
 from ops.loadtest import figures
@@ -111,6 +112,7 @@ def _style(ink: str) -> Any:  # matplotlib's own type spells out every key
 
 def _canvas(plot: Plot) -> Canvas:
     canvas = Canvas(figsize=(WIDTH, plot.height), layout="constrained")
+    FigureCanvasAgg(canvas)  # it can tell how large a text is
     plot.draw(canvas.subplots())
     return canvas
 

@@ -99,6 +99,7 @@ def _rule(rule: ByRule, chosen: Measured | None) -> str:
 
 
 def _cautions(run: Run, found: Conclusion) -> Iterator[str]:
+    yield from (f"Caution: {note}." for note in run.notes)
     skipped = sum(step.skipped is not None for step in run.steps)
     if skipped:
         yield f"{words.plural(skipped, 'step')} not run: the loads below them were past saturation already."
