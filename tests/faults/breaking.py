@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from tests.buckets import BUCKET, BucketServer
 from tests.faults.cells import (
+    CALM_CHECKS,
+    CALM_SECONDS,
     EXIT_SECONDS,
     EXITED,
     HARMLESS,
@@ -20,9 +22,11 @@ from tests.faults.cells import (
     ON_THE_WIRE,
     STUCK,
     THE_RUNNERS,
+    Calm,
     Cell,
     Fault,
     Outcome,
+    Proof,
     S,
 )
 from tests.faults.proxy import Wire, WireFault
@@ -101,12 +105,20 @@ def run(cell: Cell, on: Lane) -> Outcome:
             wait_until(lambda: any("blobs" in name for name in on.bucket.asked), REACH_SECONDS, "a download")
         if cell.state in (S.LOADING, S.WARMING) and cell.fault in THE_RUNNERS:
             wait_until(on.subject.loaded, REACH_SECONDS, "a runner")
-        memory = agent.most_memory()
+        memory, before = agent.most_memory(), len(agent.falls())
         with Witness(agent.port) as witness:
             over, ended, back = (_stopped if cell.state is S.STOPPING else _endured)(cell, on, agent, witness)
-        grown = agent.most_memory() - memory
-        serves = ended != S.READY or on.subject.serves()
-    return Outcome(cell, witness.samples, on.subject.promise, over, ended, back, serves, grown)
+            grown, fell = agent.most_memory() - memory, agent.falls()[before:]
+            proof, calm = (on.subject.proof(), _calm(agent)) if ended == S.READY else (Proof(), Calm())
+    return Outcome(cell, witness.samples, on.subject.promise, over, ended, back, fell, proof, calm, grown)
+
+
+def _calm(agent: WatchedAgent) -> Calm:
+    """Let the agent watch the mended server for a while."""
+    checks, falls = agent.checks(), len(agent.falls())
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: agent.checks() >= checks + CALM_CHECKS, CALM_SECONDS)
+    return Calm(agent.checks() - checks, len(agent.falls()) - falls)
 
 
 def agent_for(cell: Cell, on: Lane, **settings: str) -> WatchedAgent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -59,6 +60,12 @@ EXIT_SECONDS = 3.0
 """From SIGTERM to the end: the agent promises one for what is under way, and a stalled loop ends first."""
 HEARD_SECONDS = 1.0
 """From SIGTERM on nothing is ready; a busy machine may take this long to let the agent hear it."""
+THRESHOLD = 2
+"""Failures in a row at which the agent gives a server up: the setting of every agent here."""
+CALM_CHECKS = 3
+"""So many more checks of the model prove that the watch goes on."""
+CALM_SECONDS = 10.0
+"""Longest wait for them; they take a period each."""
 KEPT_BYTES = 64 << 20
 """The agent's memory may grow so much by any answer: far less than the sidecar's limit."""
 
@@ -76,6 +83,9 @@ class Cell(NamedTuple):
 
 
 CELLS = [Cell(state, fault) for state in S for fault in Fault]
+# Here the warm-up was answered before the runner died, and the wire lets go of the answers after: no proof is younger
+# than its answer, so the agent is READY until its first check.
+DEAD_BEHIND_ITS_ANSWERS = Cell(S.WARMING, Fault.RUNNER_KILLED)
 # A real Ollama takes seconds for each: the state that serves, and the one that takes longest.
 REAL_CELLS = [cell for cell in CELLS if cell.state in (S.READY, S.LOADING)]
 
@@ -94,11 +104,30 @@ class Sample(NamedTuple):
         return f"{self.at:.2f} {self.state or '-'} {codes}"
 
 
+class Proof(NamedTuple):
+    """What the server itself showed at the first READY after the fault, in the order in which it was asked."""
+
+    listed: bool = True
+    """The model was loaded before anything could have loaded it for the asking."""
+    answered: bool = True
+    """A client got a token."""
+    reloaded: bool = False
+    """For that the model had to be loaded."""
+
+
+class Calm(NamedTuple):
+    """What the agent did after that, with nothing broken any more."""
+
+    checks: int = CALM_CHECKS
+    falls: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one run of a cell showed. Times are seconds since the fault began; `over` is when it ended.
 
-    `ended` is the last state, None for none, or EXITED; `back` is when it was reached, at the earliest 0.
+    `ended` is the state that followed, None for none, or EXITED; `back` is how long after `over` it was reached.
+    `fell` has the agent's own words for each fall from READY while the fault was on.
     """
 
     cell: Cell
@@ -107,13 +136,20 @@ class Outcome:
     over: float
     ended: str
     back: float
-    serves: bool
+    fell: list[str] = field(default_factory=list)
+    proof: Proof = field(default_factory=Proof)
+    calm: Calm = field(default_factory=Calm)
     grown_bytes: int = 0
 
     @property
     def during(self) -> list[Sample]:
         """What was said while the fault was on."""
         return [sample for sample in self.samples if sample.at < self.over]
+
+    @property
+    def after(self) -> list[Sample]:
+        """What was said once the agent was back."""
+        return [sample for sample in self.samples if sample.at >= self.over + self.back]
 
     def as_json(self) -> dict[str, Any]:
         """Return what the table needs, and every change of what was said while the fault was on."""
@@ -128,6 +164,7 @@ class Outcome:
         }
 
 
+IN_A_ROW = re.compile(r"\((\d+) failures in a row\)")
 EXITED = "exit 0"
 KILLED = "no exit"
 
@@ -147,6 +184,8 @@ def complaints(outcome: Outcome) -> Iterator[str]:
     yield from _startup(outcome)
     yield from _liveness(outcome)
     yield from _end(outcome)
+    if outcome.ended == S.READY:
+        yield from _back(outcome)
     if outcome.grown_bytes > KEPT_BYTES:
         yield f"the agent kept {outcome.grown_bytes >> 20} MiB of an answer"
 
@@ -161,11 +200,14 @@ def _readiness(outcome: Outcome) -> Iterator[str]:
     if state is not S.READY or fault in HARMLESS:
         return
     limit = outcome.promise + BUSY_SECONDS
-    if fault is Fault.RUNNER_KILLED:  # it comes back by itself, so the way there must have been seen
-        if all(sample.ready == 200 for sample in outcome.samples):
+    if fault is Fault.RUNNER_KILLED:  # it comes back by itself, faster perhaps than it is asked: its word must do
+        if not outcome.fell:
             yield "READY all the while, although the runner was gone"
     elif late := [at for at in ready if at > limit]:
         yield f"READY {late[-1]:.1f} s into the fault, and the model did not serve"
+    counts = [int(match[1]) for words in outcome.fell[:1] if (match := IN_A_ROW.search(words))]
+    if counts and counts[0] > THRESHOLD:
+        yield f"given up after {counts[0]} failures, not {THRESHOLD}"
 
 
 def _startup(outcome: Outcome) -> Iterator[str]:
@@ -194,5 +236,19 @@ def _end(outcome: Outcome) -> Iterator[str]:
         yield f"it ended {outcome.ended}, expected {expected}"
     if state is S.STOPPING and outcome.back > EXIT_SECONDS:
         yield f"the end took {outcome.back:.1f} s"
-    if not outcome.serves:
+
+
+def _back(outcome: Outcome) -> Iterator[str]:
+    """It is READY, and stays so: by the server's word, then by its own."""
+    if not outcome.proof.listed:
+        yield "READY, and no model was loaded"
+    if not outcome.proof.answered:
         yield "READY, and the model did not answer"
+    elif outcome.proof.reloaded and outcome.cell != DEAD_BEHIND_ITS_ANSWERS:
+        yield "READY, and the next request had to load the model"
+    if outcome.calm.checks < CALM_CHECKS:
+        yield f"READY, and {outcome.calm.checks} checks of the model in {CALM_SECONDS:g} s"
+    if outcome.calm.falls > 1:  # one may be a busy machine's
+        yield f"READY, and it fell {outcome.calm.falls} times in the calm after"
+    if wrong := [sample.live for sample in outcome.after if sample.live not in (200, None)]:
+        yield f"livez said {wrong[0]} after the fault"

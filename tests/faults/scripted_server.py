@@ -1,6 +1,7 @@
 """The scripted stand-in as a process, to be killed and stopped: `scripted_server.py PORT DIGEST LOAD_SECONDS`.
 
-POST /script {"runner": "kill" | "hang" | "resume"} does to the model's runner what a signal does to a real one.
+POST /script {"runner": "kill" | "hang" | "resume"} does to the model's runner what a signal does to a real one; the
+answer has "loads", how many there have been.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import uvicorn
+from starlette.responses import JSONResponse
 
 from ops.standin import ScriptedEngine, StandIn, StoredModel
 from ops.standin.abrupt import AbruptServer, listen
@@ -26,7 +28,7 @@ class Scripted:
     """The stand-in, and one route more."""
 
     def __init__(self, digest: str, load_seconds: float) -> None:
-        engine = ScriptedEngine(load_seconds=load_seconds)
+        self._engine = engine = ScriptedEngine(load_seconds=load_seconds)
         model = StoredModel("m", num_ctx=CONTEXT, trained_context=8192, digest=digest)
         self._app = StandIn(
             models=[model], engine=engine, num_parallel=2, context_length=CONTEXT, ping_timeout_seconds=PING_SECONDS
@@ -37,9 +39,9 @@ class Scripted:
         if scope.get("path") != "/script":
             await self._app(scope, receive, send)
             return
-        getattr(self._app.runner("m"), json.loads((await receive())["body"])["runner"])()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body"})
+        if what := json.loads((await receive())["body"]).get("runner"):
+            getattr(self._app.runner("m"), what)()
+        await JSONResponse({"loads": len(self._engine.starts)})(scope, receive, send)
 
 
 def main() -> None:

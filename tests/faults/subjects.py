@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from tests.faults.cells import Proof
 from tests.faults.watched import ask
 from tests.live.subject import LOAD_SECONDS, PINNED, PINNED_CONTEXT, real_ollama
 from tests.servers import ServerProcess, wait_until
@@ -81,6 +82,16 @@ class Subject(ABC):
         status, answer = ask(self.port, "/api/generate", ASK_SECONDS, body)
         return status == 200 and bool(answer.get("eval_count"))
 
+    def proof(self) -> Proof:
+        """Return what the server shows of its model; first what loads nothing, for a request would mend what is not."""
+        listed, before = self.loaded(), self.runners()
+        answered = self.serves()
+        return Proof(listed, answered, reloaded=not before & self.runners())
+
+    @abstractmethod
+    def runners(self) -> frozenset[int]:
+        """Return what tells one runner from the one after it."""
+
     @abstractmethod
     def runner(self, what: str) -> None:
         """Do something to the model's runner: kill, hang, resume; one that is not there is left in peace."""
@@ -99,6 +110,10 @@ class Scripted(Subject):
     def runner(self, what: str) -> None:
         """Tell the script."""
         ask(self.port, "/script", ASK_SECONDS, {"runner": what})
+
+    def runners(self) -> frozenset[int]:
+        """Count the loads."""
+        return frozenset({ask(self.port, "/script", ASK_SECONDS, {})[1]["loads"]})
 
 
 class Real(Subject):
@@ -126,6 +141,10 @@ class Real(Subject):
         for pid in self._subject.runners():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def runners(self) -> frozenset[int]:
+        """Return the process ids of Ollama's children."""
+        return frozenset(self._subject.runners())
 
 
 @contextlib.contextmanager

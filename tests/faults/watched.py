@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import resource
 import signal
 import threading
@@ -18,11 +19,15 @@ from tests.faults.cells import Sample
 from tests.integration.agent import AgentProcess
 from tests.servers import LOOPBACK
 
+from probe_agent.readiness import ReadinessState
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SHIM = Path(__file__).with_name("shim")
 CHECKS = ("/readyz", "/livez", "/startupz")
+CHECKS_TOTAL = re.compile(r"^probe_agent_checks_total (\S+)", re.MULTILINE)
+FALL = f"{ReadinessState.READY} -> "
 ANSWER_SECONDS = 1.0
 """For one probe: what Cloud Run gives one where nothing is set (timeoutSeconds)."""
 PAUSE_SECONDS = 0.08
@@ -32,15 +37,27 @@ PAUSE_SECONDS = 0.08
 def ask(
     port: int, path: str, timeout: float, body: dict[str, Any] | None = None
 ) -> tuple[int, dict[str, Any]] | tuple[None, dict[str, Any]]:
-    """Send one request over a connection of its own; (None, {}) when no whole answer comes in time."""
+    """Send one request for JSON over a connection of its own; (None, {}) when no whole answer comes in time."""
+    status, text = _exchange(port, path, timeout, None if body is None else json.dumps(body))
+    try:
+        return (None, {}) if status is None else (status, json.loads(text or "{}"))
+    except ValueError:
+        return None, {}
+
+
+def ask_text(port: int, path: str, timeout: float) -> str:
+    """Get a text over a connection of its own; empty when no whole answer comes in time."""
+    return _exchange(port, path, timeout, None)[1]
+
+
+def _exchange(port: int, path: str, timeout: float, sent: str | None) -> tuple[int | None, str]:
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=timeout)
     try:
-        sent = None if body is None else json.dumps(body)
-        connection.request("GET" if body is None else "POST", path, sent, {"Connection": "close"})
+        connection.request("GET" if sent is None else "POST", path, sent, {"Connection": "close"})
         answer = connection.getresponse()
-        return answer.status, json.loads(answer.read() or b"{}")
-    except (OSError, http.client.HTTPException, ValueError):
-        return None, {}
+        return answer.status, answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return None, ""
     finally:
         connection.close()
 
@@ -65,6 +82,15 @@ class WatchedAgent(AgentProcess):
         """Return the present state, None when nothing is answered."""
         state: str | None = ask(self.port, "/readyz", ANSWER_SECONDS)[1].get("state")
         return state
+
+    def checks(self) -> int:
+        """Return how many times a ready model was checked; 0 when nothing is answered."""
+        counted = CHECKS_TOTAL.search(ask_text(self.port, "/metrics", ANSWER_SECONDS))
+        return int(float(counted[1])) if counted else 0
+
+    def falls(self) -> list[str]:
+        """Return the agent's own words for each time that it left READY."""
+        return [line for line in self.log.splitlines() if FALL in line]
 
     def shim(self, **orders: Any) -> None:
         """Tell the code inside: clock, dns, stall (see there)."""
