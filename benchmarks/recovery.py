@@ -132,7 +132,7 @@ def _back_target(name: str, found: Found) -> Target:
     """A period, a time-out and the way up once more are the most that one accident costs after its end."""
     backs = [seen.back or 0.0 for fault in {*found} - {Fault.RUNNER_STOPPED} for seen in found[fault]]
     claim = f"the fault's end to ready again, worst, {name}"
-    return Target(claim, max(backs), LIMIT_BACK_SECONDS + _way_up(found), "s")
+    return Target(claim, max(backs), round(LIMIT_BACK_SECONDS + _way_up(found), 1), "s")
 
 
 def _table(name: str, found: Found) -> Table:
