@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COMPUTED = re.compile(r"prompt eval time = .* ms / +(\d+) tokens")
 """A line of the runner for each request that it has answered: the tokens that no cache had."""
 SLOTS = int(FLAGS["OLLAMA_NUM_PARALLEL"])
-READY_SECONDS = 50.0
+READY_SECONDS = 240.0
 """Where the prompt is computed after all, on a busy machine; one second where it is restored."""
 
 
