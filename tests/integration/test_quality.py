@@ -68,7 +68,7 @@ def test_a_signal_keeps_what_was_answered(tmp_path: Path) -> None:
         shown, error = process.communicate(timeout=30)
     kept = json.loads(out.read_text(encoding="utf-8"))
     assert process.returncode == 130
-    assert error == f"ops quality: interrupted; what was answered so far is compared above, and kept in {out}\n"
+    assert error == f"ops quality: interrupted; what was answered so far is kept in {out}\n"
     assert "answers, held against f16 (partial: not every question was asked)" in shown
     assert "f16 again: 2 of 2 answered" in shown
     assert kept["failure"].startswith("interrupted")

@@ -98,6 +98,14 @@ def test_a_limit_within_noise_is_said() -> None:
     assert "within noise" in unsure.reason
 
 
+def test_a_limit_without_an_interval_is_said() -> None:
+    """Too few requests tell how sure a figure is: that is not noise, and more of them would tell."""
+    few = replace(CURVE[0], figures={**CURVE[0].figures, "ttft_p95_of_all": Figure(0.1)})
+    reason = knee.choose([few], [limits.parse("ttft_p95=200ms")]).reason
+    assert "how surely ttft_p95=200ms holds needs more requests, in three repetitions or more" in reason
+    assert "within noise" not in reason
+
+
 def test_a_rival_within_noise_is_named() -> None:
     """Where a lesser load's interval reaches that of the choice, the choice says so."""
     few = measured(2, 360, 0.1)

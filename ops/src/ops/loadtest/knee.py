@@ -72,10 +72,14 @@ class Measured:
         surely = self.figures["unserved_share"].low
         return surely is None or surely <= saturation.BEHIND
 
-    def sure(self, limits: Sequence[Limit]) -> bool:
-        """Say whether every limit holds at the upper bound of its figure too."""
-        upper = ((self.figures[limit.judged].high, limit.bound) for limit in limits if limit.latency)
-        return all(high is not None and high <= bound for high, bound in upper)
+    def doubt(self, limits: Sequence[Limit]) -> str:
+        """Say why a limit on a latency may not hold after all, by the upper bound of its figure; nothing: it holds."""
+        upper = [(self.figures[limit.judged].high, limit) for limit in limits if limit.latency]
+        if any(high is not None and high > limit.bound for high, limit in upper):
+            return "; the limits hold within noise only: repeat with more repetitions before you rely on it"
+        if unknown := [limit.text for high, limit in upper if high is None]:
+            return f"; how surely {', '.join(unknown)} holds needs more requests, in three repetitions or more"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +125,7 @@ def choose(measured: Sequence[Measured], limits: Sequence[Limit]) -> Choice:
         if each is not chosen:
             against[each.parallel, each.load] = _less(each, chosen) if each in worth else "less throughput"
     reason = f"the least load whose throughput is within {WORTH:.0%} of the best that holds the limits"
-    if limits and not chosen.sure(limits):
-        reason += "; the limits hold within noise only: repeat with more repetitions before you rely on it"
+    reason += chosen.doubt(limits)
     if rivals := [each for each in fit if each.load.level < chosen.load.level and _as_good(each, chosen)]:
         reason += f"; within noise {' and '.join(map(str, rivals))} may be as good: more repetitions would tell"
     if chosen.load == max(each.load for each in measured) and chosen.throughput == best:

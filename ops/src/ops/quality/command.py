@@ -76,8 +76,8 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
     if any(each.pieces for each in answers.values()):
         _finish(arguments, console, questions, answers, failure)
     if isinstance(failure, stopping.Stopped) and any(each.pieces for each in answers.values()):
-        kept = f", and kept in {arguments.out}" if arguments.out else "; with --out it would have been kept"
-        raise stopping.Stopped(f"interrupted; what was answered so far is compared above{kept}")
+        kept = f"kept in {arguments.out}" if arguments.out else "shown above; --out FILE would have kept it"
+        raise stopping.Stopped(f"interrupted; what was answered so far is {kept}")
     if failure is not None:
         raise failure
     return 0
