@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from benchmarks.gap import Start
+    from benchmarks.gap_start import Start
 
 
 # Each phase from the end of the one before; told apart without colour by their order, which is the same in all rows.
@@ -53,8 +53,8 @@ def _row(axes: Axes, row: int, start: Start, end: float) -> None:
             since = at
     axes.barh(row, end - start.ready, HEIGHT, left=start.ready, color=SERVING, alpha=0.25)
     axes.plot([start.open, start.open], [row - 0.42, row + 0.28], color="black", linewidth=2.5)
-    early = [request.let_in for request in start.requests if request.let_in < start.ready]
-    served = [request.let_in for request in start.requests if start.ready <= request.let_in < end]
+    early = [request.let_in for request in start.early]
+    served = [request.let_in for request in start.requests if request not in start.early and request.let_in < end]
     axes.plot(early, [row + 0.32] * len(early), "x", color=EARLY, markersize=6)
     axes.plot(served, [row + 0.32] * len(served), "o", color=LATE, markersize=3.5)
     axes.annotate(
@@ -63,8 +63,8 @@ def _row(axes: Axes, row: int, start: Start, end: float) -> None:
 
 
 def _verdict(start: Start, early: int) -> str:
-    if early:
-        return f"opens {start.ready - start.open:.1f} s early: {early} requests let in before the model is ready"
+    if start.open < start.ready:
+        return f"opens {start.ready - start.open:.1f} s early: {early} requests let in that wait for the model"
     late = start.open - start.ready
     return f"opens {late:.2f} s after the model is ready" if late > WAITED else f"opens {late * 1000:.0f} ms after"
 
@@ -74,7 +74,7 @@ def _legend(figure: Figure) -> None:
     marks = [
         Line2D([], [], color="black", linewidth=2.5, label="the gate opens"),
         Line2D([], [], color=EARLY, marker="x", linestyle="", label="let in early"),
-        Line2D([], [], color=LATE, marker="o", markersize=4, linestyle="", label="let in, model ready"),
+        Line2D([], [], color=LATE, marker="o", markersize=4, linestyle="", label="let in, answered at once"),
     ]
     figure.legend(
         handles=[*patches, Patch(color=SERVING, alpha=0.25, label="model answers"), *marks],

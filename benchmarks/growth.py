@@ -27,16 +27,24 @@ PROBES = (1, 4, 16, 64)
 READERS = (1, 10, 100, 1000)
 IDLE_SECONDS, QUICK_IDLE_SECONDS = 30.0, 3.0
 START_SECONDS = 60.0
-STATUS_ROUNDS, QUICK_STATUS_ROUNDS = 10, 1
+PROBE_STARTS, QUICK_PROBE_STARTS = 20, 1
+"""For each number of held probes, each with a new agent."""
+READS, QUICK_READS = 1000, 100
+"""At least so many for each number of readers at once."""
+READ_ROUNDS, QUICK_READ_ROUNDS = 10, 1
+RESOLVED_SECONDS = 0.1
+"""Processor time is counted in ticks of a hundredth of a second: less than ten of them are no figure."""
 LIMIT_WEEK_MIB = 2.0
 METHOD = (
     "Week: the agent's supervisor and the scripted stand-in in one process whose clock jumps over every wait "
-    "(benchmarks/week.py): all 5 s checks of a week, by real requests over loopback, and one eviction each hour. "
+    "(benchmarks/week.py): all 5 s checks of a week, by real requests over loopback, one eviction each hour, and "
+    "/readyz, /livez and /metrics asked by ASGI as often as in production (connections are the hour's business). "
     "Memory is VmRSS at each full hour, the first day left out, in which the allocator fills its pools; its growth is "
     "the mean of the last day less that of the second. Models: an agent process, READY, looking each second at the "
     "stand-in with so many models; processor time of one core, and VmRSS. Probes: so many /startup held at once, from "
-    "the last /api/ps to each 200. Readers: so many GET /status at once, each on a connection of its own, from the "
-    "first to its answer's first bytes."
+    f"the last /api/ps to the last 200, over {PROBE_STARTS} starts. Readers: so many GET /status at once, each on a "
+    f"connection of its own, from the first to its answer's first bytes; at least {READS:,} in all for each number. "
+    f"Processor time of less than {RESOLVED_SECONDS:g} s in all is left out: it is counted in hundredths."
 )
 
 
@@ -47,7 +55,7 @@ def run(_folder: Path, *, quick: bool) -> Result:
     day = min(24, len(settled) // 2)
     grown = mean(each["rss_mib"] for each in settled[-day:]) - mean(each["rss_mib"] for each in settled[:day])
     idle = QUICK_IDLE_SECONDS if quick else IDLE_SECONDS
-    rounds = QUICK_STATUS_ROUNDS if quick else STATUS_ROUNDS
+    starts = QUICK_PROBE_STARTS if quick else PROBE_STARTS
     return Result(
         name=NAME,
         server=servers.standin(scripted=True).description,
@@ -59,13 +67,15 @@ def run(_folder: Path, *, quick: bool) -> Result:
             "week": {
                 "checks": hours[-1]["checks"],
                 "epochs": hours[-1]["epoch"],
+                "asked": hours[-1]["asked"],
+                "not_ready": hours[-1]["not_ready"],
                 "first_mib": settled[0]["rss_mib"],
                 "last_mib": settled[-1]["rss_mib"],
-                "cpu_ms_per_check_with_its_server": 1000 * hours[-1]["cpu_seconds"] / hours[-1]["checks"],
+                "cpu_ms_per_check_with_its_server_and_asks": 1000 * hours[-1]["cpu_seconds"] / hours[-1]["checks"],
             },
             "models": {str(number): _models(number, idle) for number in MODELS},
-            "held_probes": {str(number): _probes(number) for number in PROBES},
-            "status_readers": _readers(rounds),
+            "held_probes": {str(number): _held(number, starts) for number in PROBES},
+            "status_readers": _readers(quick=quick),
             "week_rss_mib": [each["rss_mib"] for each in hours],
         },
     )
@@ -98,17 +108,23 @@ def _models(number: int, seconds: float) -> dict[str, float]:
         return {"cpu_percent": 100 * used / (time.monotonic() - began), "rss_mib": agents.rss_mib(watcher.pid)}
 
 
-def _probes(number: int) -> dict[str, float]:
+def _held(number: int, starts: int) -> dict[str, Any]:
+    found = [_probes(number) for _ in range(starts)]
+    return {
+        "last_answer_ms": sample.summary([ms for ms, _ in found]),
+        "rss_mib": max(rss for _, rss in found),
+    }
+
+
+def _probes(number: int) -> tuple[float, float]:
+    """Return the last answer's milliseconds, and the agent's memory in MiB."""
     port, own = free_port(), free_port()
     hold = {"PROBE_AGENT_STARTUP_HOLD_SECONDS": "30"}
     with servers.standin(scripted=True).on(port) as standin, agents.agent(own, port, hold) as watcher:
         connections = [prober.connected(watcher, own) for _ in range(number)]
         passed = prober.passed([(each, prober.send(each, "/startup")) for each in connections], START_SECONDS)
         seen = standin.until(lambda: _last_look(standin), START_SECONDS, "line of the last /api/ps")
-        return {
-            "last_answer_ms": 1000 * (max(each.at for each in passed) - seen),
-            "rss_mib": agents.rss_mib(watcher.pid),
-        }
+        return 1000 * (max(each.at for each in passed) - seen), agents.rss_mib(watcher.pid)
 
 
 def _last_look(standin: Running) -> float | None:
@@ -116,11 +132,12 @@ def _last_look(standin: Running) -> float | None:
     return looks[-1] if looks else None
 
 
-def _readers(rounds: int) -> dict[str, dict[str, float]]:
+def _readers(*, quick: bool) -> dict[str, dict[str, float]]:
+    reads, least = (QUICK_READS, QUICK_READ_ROUNDS) if quick else (READS, READ_ROUNDS)
     port, own = free_port(), free_port()
     with servers.standin(scripted=True).on(port), agents.agent(own, port) as watcher:
         watcher.until(partial(agents.ready, own), START_SECONDS, "READY")
-        return {str(number): _read(watcher, own, number, rounds) for number in READERS}
+        return {str(number): _read(watcher, own, number, max(least, reads // number)) for number in READERS}
 
 
 def _read(watcher: Running, own: int, number: int, rounds: int) -> dict[str, float]:
@@ -134,8 +151,14 @@ def _read(watcher: Running, own: int, number: int, rounds: int) -> dict[str, flo
         took += [1000 * (each.at - began) for each in answers]
     used = agents.cpu_seconds(watcher.pid) - before
     return {
+        "requests": len(took),
         "p50_ms": sample.percentile(took, 50),
         "p99_ms": sample.percentile(took, 99),
-        "cpu_ms_each": 1000 * used / (rounds * number),
+        **each_request(used, len(took)),
         "rss_mib": agents.rss_mib(watcher.pid),
     }
+
+
+def each_request(used: float, requests: int) -> dict[str, float]:
+    """Return a request's share of the processor seconds used, in milliseconds; nothing where those are too few."""
+    return {"cpu_ms_each": 1000 * used / requests} if used >= RESOLVED_SECONDS else {}

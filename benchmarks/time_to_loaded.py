@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import prober, sample, servers
@@ -21,15 +22,19 @@ NAME = "time_to_loaded"
 PAIRS, QUICK_PAIRS = 30, 3
 TOGETHER_PAIRS, QUICK_TOGETHER_PAIRS = 10, 1
 LIMIT_RATIO = 1.02
+LIMIT_TOGETHER_SECONDS = 0.15
+"""Later than the bare script when both start with Ollama: the agent also imports a web server and its endpoints. That
+is a constant, however large the model; the shortest period of a platform's probe is seven times as long."""
 LOADED_SECONDS = 120.0
 OK = 200
 METHOD = (
     "From: the instant before Ollama's process is made. To: the server's own witness of the first POST /api/generate "
     "that it answered 200 (its access log, by arrival at the reader; the stand-in names the instant). Agent and bare "
     "script in turns, which of them is first changes with each pair, a new server for each start; the model's file is "
-    "in the page cache, the first pair is dropped. 'before': the driver waits already when Ollama starts, as if both "
-    "containers booted side by side; 'together': it is started right after Ollama, its own start included. 'asked': "
-    "when Ollama got the load request, which a busy machine's noise in the load itself does not blur."
+    "in the page cache, the first pair is dropped. 'before', the kind case: the driver is up and waits when Ollama "
+    "starts. 'together', as where both containers boot side by side: it is started right after Ollama, its own start "
+    "included; its target is the median of the pairs' differences. 'asked': when Ollama got the load request, which a "
+    "busy machine's noise in the load itself does not blur."
 )
 
 
@@ -55,19 +60,28 @@ class Driver(NamedTuple):
 
 
 def run(folder: Path, *, quick: bool) -> Result:
-    """Measure both ways of starting; the target is for the first."""
+    """Measure both ways of starting, each with its target."""
     server = servers.choose(folder)
     before = _pairs(QUICK_PAIRS if quick else PAIRS, lambda driver: _before(server, driver))
     together = _pairs(QUICK_TOGETHER_PAIRS if quick else TOGETHER_PAIRS, lambda driver: _together(server, driver))
     ratio, low, high = _ratio(before)
-    claim = f"time to loaded, agent / bare script, medians of {len(before)} pairs (95 %: {low:.4f} to {high:.4f})"
+    later = median(pair.agent.loaded - pair.bare.loaded for pair in together)
     return Result(
         name=NAME,
         server=server.description,
         method=METHOD,
-        targets=(Target(claim, ratio, LIMIT_RATIO, ""),),
+        targets=(
+            Target(f"agent up before Ollama: {claim(low, high, len(before))}", ratio, LIMIT_RATIO, ""),
+            Target("both started with Ollama: agent later than script, median", later, LIMIT_TOGETHER_SECONDS, "s"),
+        ),
         measured={"before": _figures(before), "together": _figures(together)},
     )
+
+
+def claim(low: float, high: float, pairs: int) -> str:
+    """Say that the ratio is one of medians, and how sure: an interval that holds the limit leaves the claim open."""
+    sure = "" if high <= LIMIT_RATIO or low > LIMIT_RATIO else ", which holds the limit: not beyond doubt"
+    return f"median agent / median script, {pairs} pairs (95 %: {low:.3f} to {high:.3f}{sure})"
 
 
 def _figures(pairs: list[Pair]) -> dict[str, Any]:
@@ -75,6 +89,7 @@ def _figures(pairs: list[Pair]) -> dict[str, Any]:
     return {
         "agent_loaded_seconds": sample.summary([pair.agent.loaded for pair in pairs]),
         "bare_loaded_seconds": sample.summary([pair.bare.loaded for pair in pairs]),
+        "agent_later_seconds": sample.summary([pair.agent.loaded - pair.bare.loaded for pair in pairs]),
         "ratio_of_medians": ratio,
         "ratio_95_percent": {"low": low, "high": high},
         "agent_asked_seconds": sample.summary([pair.agent.asked for pair in pairs]),

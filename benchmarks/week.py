@@ -1,8 +1,9 @@
 """A week of watching in minutes: `python -m benchmarks.week HOURS`, one JSON line for each hour that went by.
 
-The agent's supervisor and the scripted stand-in share one event loop, whose clock jumps to the next timer whenever
-nothing is left to do: every check is made, with real requests over loopback, and no time is spent between them. Each
-hour the model is evicted once, so that a new epoch begins.
+The agent's supervisor, its endpoints and the scripted stand-in share one event loop, whose clock jumps to the next
+timer whenever nothing is left to do: every check is made, with real requests over loopback, and no time is spent
+between them. The endpoints are asked at production's rates, by ASGI and without a socket. Each hour the model is evicted once,
+so that a new epoch begins.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ import os
 import selectors
 import sys
 import time
+from collections import Counter
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import httpx
 import uvicorn
 
+from benchmarks import production
 from benchmarks.agents import rss_mib
 from benchmarks.process import LOOPBACK
 from ops.standin import ScriptedEngine, StandIn, StoredModel
 from ops.standin.abrupt import AbruptServer, listen
+from probe_agent import app as agent_app
 from probe_agent.ollama_server import OllamaServer
 from probe_agent.readiness import ReadinessState
 from probe_agent.settings import Settings
@@ -29,6 +34,8 @@ from probe_agent.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from starlette.types import ASGIApp, Message
 
 HOUR_SECONDS = 3600.0
 READY_SECONDS = 60.0
@@ -76,6 +83,8 @@ async def _week(loop: HurriedLoop, hours: int) -> None:
     ollama = OllamaServer(url, keep_alive=settings.keep_alive)
     supervisor = Supervisor(settings, ollama, clock=loop.time)
     running = asyncio.create_task(supervisor.run())
+    asked: Counter[int] = Counter()
+    asking = asyncio.create_task(_ask(agent_app.build(supervisor), asked))
     await asyncio.sleep(UNHURRIED_SECONDS)
     await _until_ready(supervisor)
     loop.hurried = True
@@ -87,12 +96,37 @@ async def _week(loop: HurriedLoop, hours: int) -> None:
             await _until_ready(supervisor)
             app.requests.clear()  # the stand-in's own memory, not the agent's
             engine.starts.clear()
-            _tell(hour, supervisor)
+            _tell(hour, supervisor, asked)
+    asking.cancel()
     supervisor.stop("the week is over")
-    await asyncio.gather(running, return_exceptions=True)
+    await asyncio.gather(running, asking, return_exceptions=True)
     await ollama.close()
     server.end()
     await serving
+
+
+async def _ask(app: ASGIApp, asked: Counter[int]) -> None:
+    """Ask the agent's endpoints for ever, at production's rates; `asked` counts the answers of each status."""
+    paths = {
+        "/readyz": production.READY_PERIOD_SECONDS,
+        "/livez": production.LIVE_PERIOD_SECONDS,
+        "/metrics": production.SCRAPE_PERIOD_SECONDS,
+    }
+    await asyncio.gather(*(_each(app, path, seconds, asked) for path, seconds in paths.items()))
+
+
+async def _each(app: ASGIApp, path: str, seconds: float, asked: Counter[int]) -> None:
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            asked[message["status"]] += 1
+
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "root_path": ""}
+    while True:
+        await asyncio.sleep(seconds)
+        await app(dict(scope), receive, send)
 
 
 async def _until_ready(supervisor: Supervisor) -> None:
@@ -101,11 +135,13 @@ async def _until_ready(supervisor: Supervisor) -> None:
             await asyncio.sleep(0.1)
 
 
-def _tell(hour: int, supervisor: Supervisor) -> None:
+def _tell(hour: int, supervisor: Supervisor, asked: Counter[int]) -> None:
     figures = {
         "hour": hour,
         "checks": supervisor.record.checks,
         "epoch": supervisor.readiness.epoch,
+        "asked": asked.total(),
+        "not_ready": asked[HTTPStatus.SERVICE_UNAVAILABLE],
         "rss_mib": rss_mib(os.getpid()),
         "cpu_seconds": time.process_time(),
     }

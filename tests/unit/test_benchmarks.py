@@ -8,13 +8,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from benchmarks import __main__ as command
-from benchmarks import footprint, gemma, kv_types, outage, prefetch, recovery, sample, servers
+from benchmarks import (
+    footprint,
+    gemma,
+    growth,
+    hour,
+    kv_types,
+    outage,
+    prefetch,
+    production,
+    recovery,
+    sample,
+    servers,
+    time_to_loaded,
+)
 from benchmarks.precondition import NotHereError, real_ollama
 from benchmarks.process import Line
 from benchmarks.result import Result, Target
 from rich.console import Console
 from tests.faults.cells import Fault
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(0, 1.0), (50, 2.0), (75, 3.0), (99, 4.0), (100, 4.0)])
@@ -160,5 +176,37 @@ def test_readiness_must_show_what_takes_the_model_away(fault: Fault, hidden: boo
 
 def test_the_promise_is_the_readmes() -> None:
     """What recovery is held against is what the README promises with the defaults."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"model stopped answering: {outage.PROMISE_SECONDS:g} s with the defaults" in readme
+
+
+def test_the_slope_is_for_an_hour() -> None:
+    """Memory that grows by 0.1 MiB a minute grows by 6 MiB an hour, whatever it began with."""
+    assert hour.slope([50 + 0.1 * minute for minute in range(30)], 1 / 60) == pytest.approx(6)
+
+
+def test_production_asks_as_often_as_the_service_is_probed() -> None:
+    """The hour's probes have the periods of service.yaml."""
+    containers = yaml.safe_load((ROOT / "service.yaml").read_text(encoding="utf-8"))["spec"]["template"]["spec"][
+        "containers"
+    ]
+    periods = {name: probe["periodSeconds"] for each in containers for name, probe in each.items() if "Probe" in name}
+    assert periods["readinessProbe"] == production.READY_PERIOD_SECONDS
+    assert periods["livenessProbe"] == production.LIVE_PERIOD_SECONDS
+
+
+def test_an_ask_that_is_refused_counts_as_failed(closed_port: int) -> None:
+    """Nobody listens: no ask is answered, and none raises."""
+    assert not any(ask.of(closed_port) for ask in production.ASKS)
+
+
+@pytest.mark.parametrize(("low", "high", "open_"), [(1.001, 1.019, False), (1.011, 1.024, True), (1.03, 1.04, False)])
+def test_an_interval_that_holds_the_limit_leaves_the_claim_open(low: float, high: float, open_: bool) -> None:
+    """A median that meets its limit proves little where the interval reaches beyond: the row says so."""
+    assert ("not beyond doubt" in time_to_loaded.claim(low, high, 30)) == open_
+
+
+def test_processor_time_below_the_clocks_resolution_is_no_figure() -> None:
+    """Ten ticks of the kernel's clock, or no figure at all."""
+    assert growth.each_request(0.01, 10) == {}
+    assert growth.each_request(0.2, 1000) == {"cpu_ms_each": 0.2}
