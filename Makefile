@@ -46,7 +46,7 @@ bench: $(VENV)/run.stamp ## what we claim, measured on this machine
 faults: $(VENV)/test.stamp ## run the fault matrix, keep its result, write the tables in docs/faults.md
 	$(BIN)/python -m tests.faults $(ARGS)
 
-soak: $(VENV)/test.stamp ## an hour of random faults under steady clients (ARGS='--seconds 60' is a try)
+soak: $(VENV)/test.stamp ## an hour of random faults under steady clients (ARGS='--seconds 60': a try; --shipped: service.yaml's settings)
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 lock: ## re-resolve the hash-locked requirements (needs uv)

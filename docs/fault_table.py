@@ -10,7 +10,7 @@ from docs.made_part import MadePart
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 RUNS = ("faults_standin", "faults_ollama")
-SOAKS = ("soak_standin", "soak_ollama")
+SOAKS = ("soak_standin", "soak_ollama", "soak_standin_shipped", "soak_ollama_shipped")
 OK, NONE = "200", "-"
 
 
@@ -39,7 +39,8 @@ def _soak_table(soaks: list[dict[str, Any]]) -> str:
     lines = ["[The soak](#the-soak), the last one on each server:", "", _row(headings), _row(["---"] * len(headings))]
     for soak in soaks:
         about = soak["measured"]
-        when = f"{soak['server']}, {soak['date'][:10]}, {about['seconds']:.0f} s, seed {about['seed']}"
+        shipped = ", shipped settings" if soak["benchmark"].endswith("_shipped") else ""
+        when = f"{soak['server']}{shipped}, {soak['date'][:10]}, {about['seconds']:.0f} s, seed {about['seed']}"
         for who, counts in about["clients"].items():
             numbers = [str(counts[name]) for name in ("sent", "failed", "held_back")]
             in_vain = str(about["held_back_in_vain"] if counts["held_back"] else 0)

@@ -1,6 +1,6 @@
 """`python -m tests.faults.soak`: random faults for an hour, and two clients: one obeys readiness, one a TCP probe.
 
-Exit status 1 when readiness lied, never came back, or liveness failed although the agent was not stuck.
+Exit status 1 when readiness lied, never came back or helped nobody, or when liveness failed and nothing was stuck.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.result import Result, Target
+from benchmarks.result import Result
 from docs.fault_table import FAULT_TABLES
 from rich.console import Console
 from rich.table import Table
+from tests.faults import verdict as judging
 from tests.faults.breaking import NAMED, STUCK_SECONDS, Lane, broken, lane
-from tests.faults.cells import BUSY_SECONDS, HARMLESS, MENDED_SECONDS, STUCK, Cell, Fault, S
-from tests.faults.clients import PATIENCE_SECONDS, PROBE_SECONDS, Client, Clients, Gates
+from tests.faults.cells import THE_RUNNERS, Cell, Fault, S
+from tests.faults.clients import PATIENCE_SECONDS, Client, Clients, Gates
+from tests.faults.pace import QUICK, SERVICE, Pace, faults, shipped
 from tests.faults.subjects import real, scripted
-from tests.faults.watched import WatchedAgent, ask
+from tests.faults.verdict import Event
+from tests.faults.watched import WatchedAgent, Witness, ask
 from tests.servers import REAL_OLLAMA, wait_until
 
 if TYPE_CHECKING:
@@ -33,46 +36,39 @@ if TYPE_CHECKING:
 HOUR, LONGEST = 3600.0, 86_400.0
 WRITTEN_SECONDS = 300.0
 """A shorter run is a try: its figures are of too few faults to be kept."""
-FAULT_SECONDS, CALM_SECONDS = (2.0, 8.0), (2.0, 8.0)
-"""How long a fault lasts, and how long it is quiet after the agent is READY again; evenly drawn."""
-LOAD_SECONDS = 3.0
-"""Of the scripted stand-in: a small model's cold load."""
 START_SECONDS = 60.0
-SETTINGS = {"PERIOD_SECONDS": "1", "TIMEOUT_SECONDS": "0.5", "FAILURE_THRESHOLD": "2", "STARTUP_TIMEOUT_SECONDS": "60"}
-PROMISE_SECONDS = 2 * 1 + 0.5
+NOTICE_SECONDS = 2.0
+"""Beyond its promise, an agent is given so long to be seen not ready: more than any allowance of the verdict."""
 OBEYS, TCP = "obeys readiness", "behind a TCP probe"
 METHOD = (
-    "One instance behind a wire that breaks. Faults of every kind of the matrix, drawn with the seed, each for 2 to "
-    "8 s, with 2 to 8 s of calm after the agent is READY again. Two clients send one short request each 0.2 s over the "
-    "same wire, and give up after 3 s. The first sends only while the last readiness probe passed, the second while "
-    "the last TCP connection to the port did (kinder than Cloud Run's default, which looks at the start alone); both "
-    "probes are asked each second. 'availability' is what a client sees where another instance answers the requests "
-    "that are held back, 'availability_alone' where there is none. 'held_back_in_vain' are requests held back while "
-    "the other client's of the same instant was answered. Faults are far rarer in operation: compare the two."
+    "One instance behind a wire that breaks. Faults drawn with the seed: of the wire, of Ollama, of its runner and of "
+    "what the agent stands on, in turns; each for {fault} s, with {calm} s of calm after the agent is READY again. "
+    "The agent looks each {period:g} s and promises {promise:g} s. Two clients send one short request each 0.2 s over "
+    "the same wire, and give up after 3 s. The first sends only while a readiness probe (each {gate.period:g} s, "
+    "failureThreshold {gate.failure_threshold}, successThreshold {gate.success_threshold}) lets it, the second while "
+    "a TCP probe of the port with the same numbers does (kinder than Cloud Run's default, which looks at the start "
+    "alone). Both are still from a runner's fault until the agent has noticed it: a request would mend it. A fault is "
+    "judged when it lasted long enough for a lie to be seen. 'availability' is what a client sees where another "
+    "instance answers the requests that are held back, 'availability_alone' where there is none. 'held_back_in_vain' "
+    "are requests held back while the other client's of the same instant was answered. Faults are far rarer in "
+    "operation: compare the two."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One fault: from when to when, in seconds since the start; READY was `back` after it, None for never."""
-
-    fault: Fault
-    began: float
-    over: float
-    back: float | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = _options(arguments)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    console.print(f"soak: {options.seconds:g} s, seed {options.seed}, {options.server}")
+    pace = shipped(SERVICE.read_text(encoding="utf-8")) if options.shipped else QUICK
+    console.print(f"soak: {options.seconds:g} s, seed {options.seed}, {options.server}, {pace.name} settings")
     if options.server == "ollama" and REAL_OLLAMA is None:
         sys.stderr.write("soak: no real Ollama here: put one on PATH, or name it in OLLAMA_BIN\n")
         return 1
     with tempfile.TemporaryDirectory(prefix="soak-") as home:
-        result = _run(Path(home), options.seconds, options.seed, console, on_ollama=options.server == "ollama")
+        result = _run(Path(home), options.seconds, options.seed, pace, console, on_ollama=options.server == "ollama")
     console.print(_table(result.measured["clients"]))
+    for event in result.measured["lied"]:
+        console.print(f"lied: {event}", style="bold red")
     result.show(console)
     if options.seconds >= WRITTEN_SECONDS:
         console.print(f"written: {result.write()}")
@@ -86,48 +82,59 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     seed = random.SystemRandom().randrange(1_000_000)
     parser.add_argument("--seed", type=int, default=seed, help="of the faults (random, and printed)")
     parser.add_argument("--server", choices=["stand-in", "ollama"], default="stand-in", help="broken (%(default)s)")
+    parser.add_argument("--shipped", action="store_true", help="settings and probe of service.yaml, and longer faults")
     options = parser.parse_args(arguments)
     if not 1 <= options.seconds <= LONGEST:
         parser.error(f"argument --seconds: {options.seconds:g} is not between 1 and {LONGEST:g}; give seconds")
     return options
 
 
-def _run(home: Path, seconds: float, seed: int, console: Console, *, on_ollama: bool) -> Result:
+def _run(home: Path, seconds: float, seed: int, pace: Pace, console: Console, *, on_ollama: bool) -> Result:
     subject_of = (
         (lambda folder, _: real(folder, str(REAL_OLLAMA)))
         if on_ollama
-        else (lambda folder, digest: scripted(folder, digest, LOAD_SECONDS))
+        else (lambda folder, digest: scripted(folder, digest, pace.load_seconds))
     )
     with contextlib.ExitStack() as ends:
         on = ends.enter_context(lane(home, subject_of))
-        environ = {"MODEL": on.subject.pinned, **SETTINGS}
+        environ = {"MODEL": on.subject.pinned, **pace.settings}
         agent = ends.enter_context(WatchedAgent(on.wire.url.replace("127.0.0.1", NAMED), home, **environ))
         wait_until(lambda: agent.state() == S.READY, START_SECONDS, f"READY; the agent said:\n{agent.log[-2000:]}")
-        gates = ends.enter_context(Gates(agent.port, on.wire.port))
-        wait_until(lambda: gates.now.ready, START_SECONDS, "the first readiness probe")
-        pair = {OBEYS: Client(lambda: gates.now.ready), TCP: Client(lambda: gates.now.open)}
+        gates = ends.enter_context(Gates(pace.gate, agent.port, on.wire.port, int(on.bucket.url.rpartition(":")[2])))
+        wait_until(lambda: gates.now.let_in, START_SECONDS, "the first readiness probe")
+        pair = {OBEYS: Client(lambda: gates.now.let_in), TCP: Client(lambda: gates.now.open)}
         began = time.monotonic()
         with Clients([*pair.values()], lambda: _served(on)) as clients:
-            events = _faults(seconds, random.Random(seed), on, agent, gates, console)  # noqa: S311 — no secret
+            soak = Soak(on, agent, gates, clients, pace, began)
+            events = soak.run(seconds, random.Random(seed), console)  # noqa: S311 — no secret
         took = time.monotonic() - began
         name = on.subject.name
     probed = [seen._replace(at=seen.at - began) for seen in gates.seen if seen.at >= began]
-    share_ready = sum(seen.ready for seen in probed) / len(probed)
-    in_vain = sum(
-        pair[TCP].fates.get(tick, False) and tick not in pair[OBEYS].fates for tick in range(1, clients.ticks + 1)
-    )
+    found = judging.verdict(events, probed, pace.promise)
+    lied = [f"{event.began:.1f} {event}" for event in events if judging.lies(event, probed, pace.promise)]
+    failed = judging.Share(pair[OBEYS].failed / max(1, pair[TCP].failed), pace.failed_share)
+    in_vain = judging.in_vain(pair[OBEYS].fates, pair[TCP].fates)
+    in_vain_share = in_vain / max(1, pair[TCP].served)
+    let_in = judging.still_let_in(events, probed)
     return Result(
-        name="soak_ollama" if on_ollama else "soak_standin",
+        name=f"soak_{'ollama' if on_ollama else 'standin'}{'' if pace is QUICK else f'_{pace.name}'}",
         server=name,
-        method=METHOD,
-        targets=_targets(pair, events, probed),
+        method=_method(pace),
+        targets=judging.targets(found, len(events), failed, in_vain_share),
+        not_here=judging.too_few(len(events)),
         measured={
             "seconds": took,
             "seed": seed,
+            "pace": pace.name,
             "faults": len(events),
-            "ready_share_of_time": share_ready,
-            "back_to_ready_seconds": _backs(events),
+            "faults_judged": found.judged,
+            "ready_share_of_time": sum(seen.ready for seen in probed) / max(1, len(probed)),
+            "back_to_ready_seconds": _spread([event.back for event in events if event.back is not None]),
+            "still_let_in_seconds": _spread(let_in),
+            "probes_late_by_seconds": _spread([seen.delay for seen in probed]),
             "held_back_in_vain": in_vain,
+            "held_back_in_vain_share": in_vain_share,
+            "failed_share": failed.measured,
             "clients": {
                 who: {
                     "sent": client.sent,
@@ -139,13 +146,15 @@ def _run(home: Path, seconds: float, seed: int, console: Console, *, on_ollama: 
                 }
                 for who, client in pair.items()
             },
-            "events": [
-                f"{event.began:.1f} {event.fault} for {event.over - event.began:.1f} s, "
-                + ("never READY again" if event.back is None else f"READY {event.back:.1f} s after it")
-                for event in events
-            ],
+            "events": [f"{event.began:.1f} {event}" for event in events],
+            "lied": lied,
         },
     )
+
+
+def _method(pace: Pace) -> str:
+    fault, calm = (f"{least:g} to {most:g}" for least, most in (pace.fault_seconds, pace.calm_seconds))
+    return METHOD.format(fault=fault, calm=calm, period=pace.period, promise=pace.promise, gate=pace.gate)
 
 
 def _served(on: Lane) -> bool:
@@ -155,63 +164,67 @@ def _served(on: Lane) -> bool:
     return status == 200 and bool(answer.get("eval_count"))
 
 
-def _faults(
-    seconds: float, draw: random.Random, on: Lane, agent: WatchedAgent, gates: Gates, console: Console
-) -> list[Event]:
-    """Let one fault after the other come and go, for so many seconds, and end with the agent READY."""
-    events, start = [], time.monotonic()
-    while time.monotonic() - start < seconds:
-        fault = draw.choice([*Fault])
-        length = STUCK_SECONDS if fault is Fault.STALL else draw.uniform(*FAULT_SECONDS)
-        began = time.monotonic()
-        with broken(Cell(S.READY, fault), on, agent):
-            time.sleep(length)
-        on.wire.mend()
-        over = time.monotonic()
-        back = _back(gates, over)
-        events.append(Event(fault, began - start, over - start, back))
-        words = "never READY again" if back is None else f"READY {back:.1f} s after it"
-        console.print(f"{began - start:7.1f} s  {fault} for {over - began:.1f} s, {words}")
-        if back is None:
-            break
-        time.sleep(draw.uniform(*CALM_SECONDS))
-    return events
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """One instance under one fault after the other; `start` is the instant that all is counted from."""
+
+    on: Lane
+    agent: WatchedAgent
+    gates: Gates
+    clients: Clients
+    pace: Pace
+    start: float
+
+    def run(self, seconds: float, draw: random.Random, console: Console) -> list[Event]:
+        """Let faults come and go, for so many seconds, and end with the agent READY."""
+        events: list[Event] = []
+        for fault in faults(draw):
+            length = STUCK_SECONDS if fault is Fault.STALL else draw.uniform(*self.pace.fault_seconds)
+            event = self._one(fault, length)
+            events.append(event)
+            console.print(f"{event.began:7.1f} s  {event}")
+            if event.back is None or self._now >= seconds:
+                break
+            time.sleep(draw.uniform(*self.pace.calm_seconds))
+        return events
+
+    @property
+    def _now(self) -> float:
+        return time.monotonic() - self.start
+
+    def _one(self, fault: Fault, length: float) -> Event:
+        noticed = None
+        with contextlib.ExitStack() as still, contextlib.ExitStack() as ends:
+            if fault in THE_RUNNERS:
+                still.enter_context(self.clients.still())
+            with broken(Cell(S.READY, fault), self.on, self.agent):
+                began = self._now
+                if fault in THE_RUNNERS:
+                    noticed = self._noticed()
+                    still.close()
+                time.sleep(max(0.0, began + length - self._now))
+                over = self._now
+                witness = ends.enter_context(Witness(self.agent.port))  # before it ends: READY may come at once
+            self.on.wire.mend()
+            mended, since = self._now, witness.now
+            first = witness.first(lambda said: said.ready == 200, since=since, within=self.pace.back_seconds)
+            loaded = first is None or self.on.subject.loaded()
+            # An agent that has not noticed anything says nothing new.
+            fell = any(said.ready != 200 for said in witness.samples) or any(
+                not seen.ready for seen in self.gates.seen if seen.at - self.start >= began
+            )
+        back = None if first is None else first.at - since
+        return Event(fault, began, over, mended, back, listed=loaded or not fell, noticed=noticed)
+
+    def _noticed(self) -> float | None:
+        """Wait until the agent is seen not ready; return how long it took."""
+        with Witness(self.agent.port) as witness:
+            seen = witness.first(lambda said: said.ready != 200, within=self.pace.promise + NOTICE_SECONDS)
+        return None if seen is None else seen.at
 
 
-def _back(gates: Gates, over: float) -> float | None:
-    """Wait for a readiness probe that was asked after a fault and passed; return how long after."""
-    with contextlib.suppress(AssertionError):
-        wait_until(lambda: gates.now.ready and gates.now.at >= over, MENDED_SECONDS)
-        return gates.now.at - over
-    return None
-
-
-def _targets(pair: dict[str, Client], events: list[Event], probed: list[Any]) -> tuple[Target, ...]:
-    late = PROMISE_SECONDS + PROBE_SECONDS + BUSY_SECONDS
-    lies = sum(
-        seen.ready and event.began + late < seen.at < event.over
-        for event in events
-        if event.fault not in HARMLESS | {Fault.RUNNER_KILLED, Fault.RUNNER_STOPPED}  # these two mend themselves
-        for seen in probed
-    )
-    stuck = [(event.began, event.over + PROBE_SECONDS + BUSY_SECONDS) for event in events if event.fault in STUCK]
-    dead = sum(
-        not seen.live and not any(a <= seen.at + PROBE_SECONDS and seen.at <= b for a, b in stuck) for seen in probed
-    )
-    share = pair[OBEYS].failed / max(1, pair[TCP].failed)
-    return (
-        Target("probes that passed later than promised in a fault", lies, 0, ""),
-        Target(
-            "faults after which the agent was never READY again", sum(event.back is None for event in events), 0, ""
-        ),
-        Target("liveness probes that failed, and the agent was not stuck", dead, 0, ""),
-        Target("failed requests of the client that obeys readiness, for one behind a TCP probe", share, 1, ""),
-    )
-
-
-def _backs(events: list[Event]) -> dict[str, float]:
-    backs = [event.back for event in events if event.back is not None]
-    return {"median": median(backs), "most": max(backs)} if backs else {}
+def _spread(seconds: list[float]) -> dict[str, float]:
+    return {"median": median(seconds), "most": max(seconds)} if seconds else {}
 
 
 def _table(clients: dict[str, dict[str, Any]]) -> Table:

@@ -13,6 +13,7 @@ def test_a_short_soak_tells_its_seed_and_writes_nothing(capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "seed 7" in out
     assert "obeys readiness" in out
+    assert "faults_judged: 1" in out
     assert "written" not in out
 
 
