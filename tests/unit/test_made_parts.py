@@ -1,13 +1,14 @@
 """The parts of the documentation that are made from the code or from results."""
 
 import pytest
+from docs.benchmark_table import BENCHMARK_TABLE
 from docs.fault_table import FAULT_TABLES
 from docs.lint_rules import RULES_PART
 from docs.made_part import MadePart
 from docs.state_diagram import DIAGRAM
 
 
-@pytest.mark.parametrize("part", [DIAGRAM, FAULT_TABLES, RULES_PART], ids=lambda part: part.page_name)
+@pytest.mark.parametrize("part", [BENCHMARK_TABLE, DIAGRAM, FAULT_TABLES, RULES_PART], ids=lambda part: part.page_name)
 def test_a_page_tells_what_there_is_now(part: MadePart) -> None:
     """The part that stands in its page is the one that is made now."""
     assert not part.is_stale(), f"run python -m {part.module}"
