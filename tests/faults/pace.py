@@ -58,7 +58,7 @@ class Pace:
     load_seconds: float
     """Of the scripted stand-in."""
     failed_share: float
-    """Most failures of the client that obeys readiness, for one of the other; 1 or more if the agent never falls."""
+    """Most failures of the client that obeys readiness, for one of the other. With an agent that never falls: 1.7."""
 
     @property
     def period(self) -> float:
