@@ -2,8 +2,8 @@
 
 The agent's supervisor, its endpoints and the scripted stand-in share one event loop, whose clock jumps to the next
 timer whenever nothing is left to do: every check is made, with real requests over loopback, and no time is spent
-between them. The endpoints are asked at production's rates, by ASGI and without a socket. Each hour the model is evicted once,
-so that a new epoch begins.
+between them. The endpoints are asked at production's rates, by ASGI and without a socket. Each hour the model is
+evicted once, so that a new epoch begins.
 """
 
 from __future__ import annotations
