@@ -25,7 +25,7 @@ WEEK_SECONDS = 1800.0
 MODELS = (1, 2, 4, 8)
 PROBES = (1, 4, 16, 64)
 READERS = (1, 10, 100, 1000)
-IDLE_SECONDS, QUICK_IDLE_SECONDS = 30.0, 3.0
+IDLE_SECONDS, QUICK_IDLE_SECONDS = 60.0, 3.0
 START_SECONDS = 60.0
 PROBE_STARTS, QUICK_PROBE_STARTS = 20, 1
 """For each number of held probes, each with a new agent."""
@@ -105,7 +105,9 @@ def _models(number: int, seconds: float) -> dict[str, float]:
         before, began = agents.cpu_seconds(watcher.pid), time.monotonic()
         time.sleep(seconds)
         used = agents.cpu_seconds(watcher.pid) - before
-        return {"cpu_percent": 100 * used / (time.monotonic() - began), "rss_mib": agents.rss_mib(watcher.pid)}
+        took = time.monotonic() - began
+        share = {"cpu_percent": 100 * used / took} if used >= RESOLVED_SECONDS else {}
+        return {**share, "rss_mib": agents.rss_mib(watcher.pid)}
 
 
 def _held(number: int, starts: int) -> dict[str, Any]:
