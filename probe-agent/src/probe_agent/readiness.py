@@ -130,9 +130,7 @@ class SpilledToCpu(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerLost(Observation):
-    """Ollama's API answers, but the process that runs the model does not; `silent`: nothing was said in time."""
-
-    silent: bool = False
+    """Ollama's API answers, but the process that runs the model does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
