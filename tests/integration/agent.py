@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from tests.servers import free_port, wait_until
+from tests.servers import NO_TLS, free_port, wait_until
 
 from probe_agent.models.choose import choose
 from probe_agent.ollama_server import OllamaServer
@@ -111,12 +111,12 @@ class AgentProcess:
     def answers(self) -> bool:
         """Whether the agent's port answers."""
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/livez", timeout=2).status_code > 0
+            return httpx.get(f"{self.url}/livez", timeout=2, verify=NO_TLS).status_code > 0
         return False
 
     def get(self, path: str, timeout: float = 10) -> httpx.Response:
         """Ask the agent."""
-        return httpx.get(f"{self.url}{path}", timeout=timeout)
+        return httpx.get(f"{self.url}{path}", timeout=timeout, verify=NO_TLS)
 
     def until(self, state: str, within: float = PATIENCE_SECONDS) -> None:
         """Wait for a state in `/status`."""

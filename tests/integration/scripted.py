@@ -3,7 +3,7 @@
 from typing import Any
 
 import httpx
-from tests.servers import LoopbackServer
+from tests.servers import NO_TLS, LoopbackServer
 
 from ops.standin import ScriptedEngine, StandIn, StoredModel
 from probe_agent.models.layout import StoreManifest
@@ -37,5 +37,5 @@ class Ollama:
 
     async def client(self, **body: Any) -> None:
         """What a client of the service does: one generate request to the model."""
-        async with httpx.AsyncClient(timeout=10) as http:
+        async with httpx.AsyncClient(timeout=10, verify=NO_TLS) as http:
             await http.post(f"{self.url}/api/generate", json={"model": "m", "stream": False, **body})

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from tests.integration.agent import Agent
 from tests.integration.scripted import Ollama
+from tests.servers import NO_TLS
 
 from ops.standin import (
     Hang,
@@ -64,7 +65,7 @@ async def test_a_context_above_the_trained_one_is_failed(ollama: Ollama) -> None
 
 def tags_of_an_old_ollama(ollama: Ollama) -> str:
     """What `/api/tags` says before 0.30: neither trained context nor capabilities."""
-    listed = httpx.get(f"{ollama.url}/api/tags").json()
+    listed = httpx.get(f"{ollama.url}/api/tags", verify=NO_TLS).json()
     for model in listed["models"]:
         model.pop("capabilities", None)
         model["details"].pop("context_length", None)

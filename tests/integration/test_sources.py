@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from tests.integration.agent import Agent
 from tests.integration.scripted import Ollama
-from tests.servers import LoopbackServer, free_port
+from tests.servers import NO_TLS, LoopbackServer, free_port
 from tests.stores import damage, weights_of, write_store
 from tests.unit.test_models import IMAGE
 
@@ -250,7 +250,7 @@ async def test_a_model_that_ollama_pulls_becomes_ready(ollama: Ollama) -> None:
             assert "model_fetched" in str(agent.supervisor.record.waterfall)
             (model,) = ollama.app.models
             ollama.app.models.remove("m")
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(verify=NO_TLS) as client:
                 await client.post(f"{url}/api/generate", json={"model": "m", "keep_alive": 0})
             await agent.until_true(lambda: both.pulls >= 2, lambda: "a second pull")
             ollama.app.models.add(model)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from tests.integration.agent import Agent
 from tests.integration.scripted import PROMISE_SECONDS, Ollama
+from tests.servers import NO_TLS
 
 from ops.standin import (
     Hang,
@@ -101,7 +102,7 @@ async def test_a_client_that_un_pins_is_undone_without_a_reload(ollama: Ollama) 
 
 
 def _pinned(ollama: Ollama) -> bool:
-    listed = httpx.get(f"{ollama.url}/api/ps").json()["models"]
+    listed = httpx.get(f"{ollama.url}/api/ps", verify=NO_TLS).json()["models"]
     return bool(listed) and listed[0]["expires_at"] > "2100"
 
 
