@@ -35,7 +35,7 @@ class Ollama:
         """Return the requests for the list of what is loaded."""
         return [asked for asked in self.app.requests if asked.path == "/api/ps"]
 
-    async def client(self, **body: Any) -> None:
-        """What a client of the service does: one generate request to the model."""
+    async def client(self, path: str = "/api/generate", **body: Any) -> None:
+        """What a client of the service does: one request to the model, to generate unless another path is given."""
         async with httpx.AsyncClient(timeout=10, verify=NO_TLS) as http:
-            await http.post(f"{self.url}/api/generate", json={"model": "m", "stream": False, **body})
+            await http.post(f"{self.url}{path}", json={"model": "m", "stream": False, **body})

@@ -180,18 +180,82 @@ async def test_drift_is_only_reported_on_request(ollama: Ollama) -> None:
         assert agent.supervisor.record.reloads["ContextDrifted"] == 0
 
 
+def let_the_next_reload_wait(agent: Agent) -> None:
+    """Let the next reload wait its longest, 12 periods: as after repeated losses."""
+    agent.supervisor._limit.wait(time.monotonic())
+    agent.supervisor._limit._count = 5
+
+
 async def test_a_pin_that_comes_back_ends_the_wait(ollama: Ollama) -> None:
     """While a re-pin waits for its turn, a client may restore the pinned context: READY without a reload of ours."""
     async with Agent(ollama.url, PERIOD_SECONDS="0.4") as agent:
         await agent.until("READY")
-        agent.supervisor._limit.wait(time.monotonic())
-        agent.supervisor._limit._count = 5  # the next wait is 12 periods, 4.8 s
+        let_the_next_reload_wait(agent)
         await ollama.client(prompt="x", options={"num_ctx": 1024})
         await agent.until("LOADING", "pinned is 2048")
         began = time.monotonic()
         await ollama.client(prompt="", options={"num_ctx": 2048})
         await agent.until("READY")
         assert time.monotonic() - began < 3
+
+
+async def test_a_model_that_a_client_loads_again_ends_the_wait(ollama: Ollama) -> None:
+    """While a reload of an evicted model waits for its turn a client may load it: READY at the next look."""
+    async with Agent(ollama.url, PERIOD_SECONDS="0.4") as agent:
+        await agent.until("READY")
+        let_the_next_reload_wait(agent)
+        await ollama.client(keep_alive=0)
+        await agent.until("LOADING", "model m is not loaded")
+        began = time.monotonic()
+        await ollama.client(prompt="", options={"num_ctx": 2048})
+        await agent.until("READY")
+        assert time.monotonic() - began < 3
+    assert len(ollama.engine.starts) == 2
+
+
+async def test_a_lost_runner_that_a_client_starts_again_ends_the_wait(ollama: Ollama) -> None:
+    """A lost runner is gone from the list, then back: somebody has loaded it since, and its proof waits no longer."""
+    async with Agent(ollama.url, PERIOD_SECONDS="0.4") as agent:
+        await agent.until("READY")
+        let_the_next_reload_wait(agent)
+        ollama.app.faults.on("/api/generate", Status(500, '{"error": "runner lost"}'))
+        await agent.until("LOADING", "runner lost")
+        await ollama.client("/api/chat", messages=[], keep_alive=0)
+        await agent.until_true(lambda: not agent.supervisor.record.resident, lambda: "a look at the empty list")
+        ollama.app.faults.clear()
+        began = time.monotonic()
+        await ollama.client(prompt="", options={"num_ctx": 2048})
+        await agent.until("READY")
+        assert time.monotonic() - began < 3
+    assert len(ollama.engine.starts) == 2
+
+
+async def test_a_list_that_answers_again_ends_the_wait(ollama: Ollama) -> None:
+    """Where readiness fell because the list did not answer, a list that does, and is as wanted, is all to wait for."""
+    async with Agent(ollama.url, PERIOD_SECONDS="0.4") as agent:
+        await agent.until("READY")
+        let_the_next_reload_wait(agent)
+        ollama.app.faults.on("/api/ps", Hang())
+        await agent.until("LOADING", "/api/ps got no whole answer")
+        began = time.monotonic()
+        ollama.app.faults.clear()
+        await agent.until("READY")
+        assert time.monotonic() - began < 3
+    assert len(ollama.engine.starts) == 1
+
+
+async def test_a_lost_runner_that_is_only_listed_does_not_end_the_wait(ollama: Ollama) -> None:
+    """A dead runner stays listed, so that to ask it would be to reload it: that waits for its turn."""
+    async with Agent(ollama.url, PERIOD_SECONDS="0.4") as agent:
+        await agent.until("READY")
+        let_the_next_reload_wait(agent)
+        ollama.app.faults.on("/api/generate", Status(500, '{"error": "runner lost"}'))
+        await agent.until("LOADING", "runner lost")
+        ollama.app.faults.clear()
+        asked, looks = len(ollama.asked("/api/generate")), len(ollama.looks())
+        await agent.until_true(lambda: len(ollama.looks()) >= looks + 4, lambda: "four more looks")
+        assert len(ollama.asked("/api/generate")) == asked
+        assert agent.state == "LOADING"
 
 
 async def test_a_server_that_dies_during_a_wait_is_noticed(ollama: Ollama) -> None:

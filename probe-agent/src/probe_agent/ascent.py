@@ -176,15 +176,15 @@ class Ascent:
     async def wait(self, until: float, *, listed_is_well: bool, hands_off: bool) -> ContextDrifted | None:
         """Wait before a reload, looking each period, so that a dead server is noticed meanwhile.
 
-        With `listed_is_well`, the wait ends when everything is loaded as wanted again; a runner that was lost,
-        or failed its proof, is listed all the same. With `hands_off`, a model that a client loaded with another
-        context is left alone, and said to be so.
+        With `listed_is_well` it ends when all is listed as wanted; else only after it was not, for a dead runner stays
+        listed. With `hands_off`, a model that a client loaded with another context is left alone, and said to be so.
         """
         while (left := until - self._clock()) > 0:
             finding = await self.residents.look(self._timeout)
             self._heard(None)
             if finding is None and listed_is_well:
                 return None
+            listed_is_well = listed_is_well or finding is not None
             if hands_off and isinstance(finding, ContextDrifted):
                 return finding
             await asyncio.sleep(min(left, self._settings.period_seconds))

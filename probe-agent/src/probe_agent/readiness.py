@@ -130,7 +130,9 @@ class SpilledToCpu(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerLost(Observation):
-    """Ollama's API answers, but the process that runs the model does not."""
+    """Ollama's API answers, but the process that runs the model does not; `silent`: nothing was said in time."""
+
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

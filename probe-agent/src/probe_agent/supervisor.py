@@ -164,8 +164,10 @@ class Supervisor:
         if not self._heard(error):
             self._pause = 0.0 if watching else min(RETRY_SECONDS, self.settings.period_seconds)
             return None
-        kind = RunnerLost if watching and isinstance(error, ServerTimeout) else ServerDown
-        return kind(reason=f"{error.reason} ({self._failures.count} failures in a row)", action=error.action)
+        reason = f"{error.reason} ({self._failures.count} failures in a row)"
+        if watching and isinstance(error, ServerTimeout):
+            return RunnerLost(reason=reason, action=error.action, silent=True)
+        return ServerDown(reason=reason, action=error.action)
 
     def _observe(self, observation: Observation) -> None:
         before, now = self.readiness, self.clock()
@@ -179,7 +181,7 @@ class Supervisor:
             self._pause = self.settings.period_seconds
         elif isinstance(observation, (*LOST, LoadFailed)):
             self._load_at = now + self._wait_to_load(observation, now)
-            self._listed_is_well = isinstance(observation, (ContextDrifted, ModelEvicted, SpilledToCpu))
+            self._listed_is_well = _shown_by_the_list(observation)
         elif isinstance(observation, ServerDown):
             self._load_at = now
         if after.state is not before.state:
@@ -216,6 +218,13 @@ class Supervisor:
             tell(self._repeats, before, after, at)
             if after.ready and not before.latched:
                 log.info("cold start: %s", self.record.waterfall)
+
+
+def _shown_by_the_list(observation: Observation) -> bool:
+    """Whether what was lost is back as soon as `/api/ps` lists it: a silent runner blocks the list, a dead one not."""
+    if isinstance(observation, RunnerLost):
+        return observation.silent
+    return isinstance(observation, (ContextDrifted, ModelEvicted, SpilledToCpu))
 
 
 def _tell_transition(repeats: FailureStreak, before: Readiness, after: Readiness, at: float) -> None:
