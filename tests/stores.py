@@ -1,12 +1,30 @@
-"""Small stores in Ollama's layout, whole or damaged on purpose."""
+"""Small stores in Ollama's layout, whole or damaged on purpose, and what an image tells of its own."""
 
 import hashlib
 import json
 from pathlib import Path
 
+from probe_agent.models.image_manifest import ImageManifest, PromptCacheFile
 from probe_agent.models.layout import MODEL_MEDIA_TYPE, StoreManifest, read_manifest
 
 WEIGHTS = b"weights " * 4096
+IMAGE = ImageManifest(
+    model="m",
+    digest="ab" * 32,
+    format="gguf",
+    quantization="Q4_0",
+    parameter_size="4.3B",
+    size_bytes=10,
+    num_ctx=2048,
+    trained_context=8192,
+    num_parallel=2,
+    ollama_version="0.32.15",
+    blobs={"sha256-cd": 10},
+    flags=("LLAMA_ARG_SWA_FULL=1", "--port", "1", "-c", "4096"),
+    warmup_prompts=({"messages": [{"role": "user", "content": "Hello."}]},),
+    prompt_cache=(PromptCacheFile(file="0.bin", size_bytes=3, prompt=0, tokens=12),),
+)
+"""What an image tells of itself, every field given."""
 
 
 def write_store(folder: Path, model: str = "m", weights: bytes = WEIGHTS) -> StoreManifest:

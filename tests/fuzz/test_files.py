@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests import stores
 from tests.integration.scripted import Ollama
 
 from probe_agent.errors import ManifestRefused, RequestRefused, SettingsError
-from probe_agent.models.image_manifest import ImageManifest
 from probe_agent.models.layout import MAX_BLOB_BYTES, read_manifest
 from probe_agent.models.parts import JOURNAL_SUFFIX, PartedFile
 from probe_agent.models.progress import Progress
@@ -117,24 +117,7 @@ def test_any_file_of_prompts_is_sent_or_refused_in_one_line(ollama: Ollama, tmp_
         asyncio.run(ask(ollama, accepted))
 
 
-IMAGE = json.loads(
-    ImageManifest(
-        model="m",
-        digest="ab" * 32,
-        format="gguf",
-        quantization="Q4_0",
-        parameter_size="4.3B",
-        size_bytes=10,
-        num_ctx=2048,
-        trained_context=8192,
-        num_parallel=2,
-        ollama_version="0.32.15",
-        blobs={"sha256-cd": 10},
-        flags=("-c", "4096"),
-        warmup_prompts=({"messages": [{"role": "user", "content": "Hello."}]},),
-    ).as_text()
-)
-IMAGE["prompt_cache"] = [{"file": "0.bin", "size_bytes": 3, "prompt": 0, "tokens": 12}]
+IMAGE = json.loads(stores.IMAGE.as_text())
 STORED = StoredModel(name="m", digest=IMAGE["digest"], size_bytes=10, format="gguf", quantization="Q4_0")
 CHANGED = st.fixed_dictionaries(
     {},

@@ -17,8 +17,7 @@ from starlette.routing import Route
 from tests.integration.agent import Agent
 from tests.integration.scripted import Ollama
 from tests.servers import NO_TLS, LoopbackServer, free_port
-from tests.stores import damage, weights_of, write_store
-from tests.unit.test_models import IMAGE
+from tests.stores import IMAGE, damage, weights_of, write_store
 
 from probe_agent import app, fetch
 from probe_agent.errors import BlobDamaged, ServerTimeout, SourceError

@@ -4,32 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.stores import WEIGHTS, damage, weights_of, write_store
+from tests.stores import IMAGE, WEIGHTS, damage, weights_of, write_store
 from tests.unit.conftest import Clock
 
 from probe_agent.errors import BlobDamaged, ManifestRefused
 from probe_agent.models.blobs import check_blob
-from probe_agent.models.image_manifest import ImageManifest, PromptCacheFile
+from probe_agent.models.image_manifest import ImageManifest
 from probe_agent.models.layout import manifest_path, model_name, read_manifest
 from probe_agent.models.progress import Progress
 from probe_agent.runner_flags import differences, parse_record
-
-IMAGE = ImageManifest(
-    model="m",
-    digest="ab" * 32,
-    format="gguf",
-    quantization="Q4_0",
-    parameter_size="4.3B",
-    size_bytes=10,
-    num_ctx=2048,
-    trained_context=8192,
-    num_parallel=2,
-    ollama_version="0.32.15",
-    blobs={"sha256-cd": 10},
-    flags=("LLAMA_ARG_SWA_FULL=1", "--port", "1", "-c", "4096"),
-    warmup_prompts=({"messages": [{"role": "user", "content": "Hello."}]},),
-    prompt_cache=(PromptCacheFile(file="0.bin", size_bytes=3, prompt=0, tokens=12),),
-)
 
 
 @pytest.mark.parametrize(
