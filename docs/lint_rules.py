@@ -5,14 +5,14 @@ from collections.abc import Iterable
 
 from docs.made_part import MadePart
 
+from ops.lint import rules
 from ops.lint.findings import RULES
-from ops.lint.rules import load_all
 
 
 def tables() -> str:
-    """Return a table for each module of rules, headed by what the module says of itself, in the order of its rules."""
-    load_all()
-    modules = dict.fromkeys(rule.check.__module__ for rule in RULES.values())
+    """Return a table for each topic, headed by what its module says of itself, in the order of its rules."""
+    rules.load_all()
+    modules = [f"{rules.__name__}.{topic}" for topic in rules.TOPICS]  # they may have been imported in another order
     return "\n\n".join(
         _table(
             (sys.modules[module].__doc__ or "").splitlines()[0],
@@ -22,8 +22,8 @@ def tables() -> str:
     )
 
 
-def _table(heading: str, rules: Iterable[tuple[str, str]]) -> str:
-    rows = [f"| `{name}` | {' '.join(meaning.split())} |" for name, meaning in rules]
+def _table(heading: str, of: Iterable[tuple[str, str]]) -> str:
+    rows = [f"| `{name}` | {' '.join(meaning.split())} |" for name, meaning in of]
     return "\n".join([heading, "", "| rule | what it holds, and why |", "|---|---|", *rows])
 
 
