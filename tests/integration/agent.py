@@ -81,6 +81,8 @@ class Agent:
 class AgentProcess:
     """A real `python -m probe_agent` on a free loopback port, ended with its `with` block."""
 
+    command = (sys.executable, "-m", "probe_agent")
+
     def __init__(self, ollama_url: str, **environ: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -92,8 +94,7 @@ class AgentProcess:
         self._output = tempfile.TemporaryFile("a+")  # noqa: SIM115 — closed with the process
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "probe_agent"]
-        self.process = subprocess.Popen(command, env=self._environ, stdout=self._output, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(self.command, env=self._environ, stdout=self._output, stderr=subprocess.STDOUT)
         wait_until(lambda: self.process.poll() is not None or self.answers(), 20, "the agent's port")
         return self
 
@@ -123,6 +124,11 @@ class AgentProcess:
         wait_until(lambda: self.get("/status").json()["state"] == state, within, state)
 
     def terminate(self) -> int:
-        """Send SIGTERM; return the exit status."""
+        """Send SIGTERM; return the exit status. The platform would kill it after ten seconds."""
         self.process.terminate()
-        return self.process.wait(timeout=10)
+        try:
+            return self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise

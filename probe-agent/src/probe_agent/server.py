@@ -4,8 +4,8 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Mapping
-from types import FrameType
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 # The platform kills ten seconds after SIGTERM; held probes are let go at once, so a second is plenty.
 SHUTDOWN_SECONDS = 1
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Probes that may wait to be accepted: far more than ask one instance. When no connection can be accepted, asyncio
 # tries each place of the queue in vain, and complains each time.
 BACKLOG = 128
@@ -31,6 +32,8 @@ class Server(uvicorn.Server):
     """uvicorn, with a stop that the supervisor hears first, exit status 0 on SIGTERM, and no ticks.
 
     uvicorn wakes ten times a second to see whether it should end, more than half of an idle agent's CPU (measured).
+    Without ticks only the event loop's own signal handlers do: Python's leave a signal that comes just before the
+    loop falls asleep unheard until something else wakes it.
     """
 
     def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
@@ -43,15 +46,21 @@ class Server(uvicorn.Server):
         """Serve until a signal comes."""
         await self._ended.wait()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 — uvicorn's signature
-        """Let go every held probe, then end; uvicorn would raise the signal again and die of it."""
-        if not self.should_exit:
-            self._loop.call_soon_threadsafe(self._end, signal.Signals(sig).name)
-        self.should_exit = True
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let go every held probe at a signal, then end; uvicorn would raise the signal again and die of it."""
+        for each in STOP_SIGNALS:
+            self._loop.add_signal_handler(each, self._end, each.name)
+        try:
+            yield
+        finally:
+            for each in STOP_SIGNALS:
+                self._loop.remove_signal_handler(each)
 
     def _end(self, name: str) -> None:
-        self._supervisor.stop(f"{name} received")
-        self._ended.set()
+        if not self._ended.is_set():
+            self._supervisor.stop(f"{name} received")
+            self._ended.set()
 
 
 def serve(settings: Settings, environ: Mapping[str, str], started: float) -> int:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from collections.abc import Iterator
 
 _LAST_SECONDS = 0.5
 """What requests get to notice that their client is gone, before they are cancelled."""
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _TURNS = 3
 """Turns of the event loop from a connection's acceptance to its place in the server's list."""
@@ -49,15 +52,23 @@ class AbruptServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def end(self) -> None:
-        """Stop; from any thread, or from a signal handler."""
+        """Stop; from any thread."""
         self.should_exit = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._ended.set)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop without raising the signal again afterwards, so that the exit status is 0."""
-        del sig, frame
-        self.end()
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at a signal, with exit status 0; by the event loop's handlers, for no tick hears Python's."""
+        signals = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        loop = asyncio.get_running_loop()
+        for each in signals:
+            loop.add_signal_handler(each, self.end)
+        try:
+            yield
+        finally:
+            for each in signals:
+                loop.remove_signal_handler(each)
 
     async def main_loop(self) -> None:
         """Serve until the end."""
