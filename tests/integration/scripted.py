@@ -8,9 +8,6 @@ from tests.servers import NO_TLS, LoopbackServer
 from ops.standin import ScriptedEngine, StandIn, StoredModel
 from probe_agent.models.layout import StoreManifest
 
-PROMISE_SECONDS = 2 * 0.2 + 0.2 + 0.2
-"""Period × threshold + one time-out of the tests' agent, and a little for a busy machine's scheduling."""
-
 
 class Ollama:
     """The stand-in with its scripted engine, one model `m`, and the loopback server that runs it."""

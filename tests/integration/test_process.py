@@ -164,15 +164,14 @@ def test_sigterm_ends_every_state_at_once(app: StandIn, url: str, state: str) ->
 class ElsewhereSignalled(AgentProcess):
     """An agent whose signals arrive in another thread, where they interrupt nothing that the main thread waits for."""
 
-    command = (
-        sys.executable,
-        "-c",
+    _main = (
         "import signal, sys, threading\n"
         "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
         "from probe_agent.__main__ import main\n"
-        "sys.exit(main([]))",
+        "sys.exit(main([]))"
     )
+    command = (sys.executable, "-c", _main)
 
 
 def test_a_signal_that_interrupts_no_wait_is_heard(app: StandIn, url: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.integration.agent import Agent
-from tests.integration.scripted import PROMISE_SECONDS, Ollama
+from tests.integration.scripted import Ollama
 from tests.servers import NO_TLS
 
 from ops.standin import (
@@ -149,7 +149,7 @@ async def test_hidden_drift_is_not_fought_either(keep_alive: float) -> None:
 
 
 async def test_a_client_that_un_pins_does_not_blind_the_watch(ollama: Ollama) -> None:
-    """Pinning again costs no reload, so the runner is still asked each period: a killed one is noticed in time."""
+    """Pinning again costs no reload, so the runner is asked each period: a killed one is noticed at the next."""
     async with Agent(ollama.url) as agent:
         await agent.until("READY")
         for times in range(1, 4):
@@ -157,9 +157,9 @@ async def test_a_client_that_un_pins_does_not_blind_the_watch(ollama: Ollama) ->
             await agent.until_true(lambda times=times: agent.supervisor.record.unpinned == times, lambda: "the pin")  # type: ignore[misc]
         ollama.engine.load_seconds = 0.6
         ollama.app.runner("m").kill()
-        began = time.monotonic()
+        seen = agent.supervisor.record.checks
         await agent.until("LOADING", "runner of model m was gone")
-        assert time.monotonic() - began < PROMISE_SECONDS
+        assert agent.supervisor.record.checks - seen <= 2
 
 
 async def test_drift_is_only_reported_on_request(ollama: Ollama) -> None:
@@ -181,41 +181,39 @@ async def test_drift_is_only_reported_on_request(ollama: Ollama) -> None:
 
 
 def let_the_next_reload_wait(agent: Agent) -> None:
-    """Let the next reload wait its longest, 12 periods: as after repeated losses."""
-    agent.supervisor._limit.wait(time.monotonic())
-    agent.supervisor._limit._count = 5
+    """Let the next reload wait an hour, as after repeated losses: a test ends only when something ends the wait."""
+    limit = agent.supervisor._limit
+    limit.longest = limit.calm = 3600
+    limit.wait(time.monotonic())
+    limit._count = 20
 
 
 async def test_a_pin_that_comes_back_ends_the_wait(ollama: Ollama) -> None:
     """While a re-pin waits for its turn, a client may restore the pinned context: READY without a reload of ours."""
-    async with Agent(ollama.url, PERIOD_SECONDS="0.4") as agent:
+    async with Agent(ollama.url) as agent:
         await agent.until("READY")
         let_the_next_reload_wait(agent)
         await ollama.client(prompt="x", options={"num_ctx": 1024})
         await agent.until("LOADING", "pinned is 2048")
-        began = time.monotonic()
         await ollama.client(prompt="", options={"num_ctx": 2048})
         await agent.until("READY")
-        assert time.monotonic() - began < 3
 
 
 async def test_a_model_that_a_client_loads_again_ends_the_wait(ollama: Ollama) -> None:
     """While a reload of an evicted model waits for its turn a client may load it: READY at the next look."""
-    async with Agent(ollama.url, PERIOD_SECONDS="0.4") as agent:
+    async with Agent(ollama.url) as agent:
         await agent.until("READY")
         let_the_next_reload_wait(agent)
         await ollama.client(keep_alive=0)
         await agent.until("LOADING", "model m is not loaded")
-        began = time.monotonic()
         await ollama.client(prompt="", options={"num_ctx": 2048})
         await agent.until("READY")
-        assert time.monotonic() - began < 3
     assert len(ollama.engine.starts) == 2
 
 
 async def test_a_lost_runner_that_a_client_starts_again_ends_the_wait(ollama: Ollama) -> None:
     """A lost runner is gone from the list, then back: somebody has loaded it since, and its proof waits no longer."""
-    async with Agent(ollama.url, PERIOD_SECONDS="0.4") as agent:
+    async with Agent(ollama.url) as agent:
         await agent.until("READY")
         let_the_next_reload_wait(agent)
         ollama.app.faults.on("/api/generate", Status(500, '{"error": "runner lost"}'))
@@ -223,30 +221,26 @@ async def test_a_lost_runner_that_a_client_starts_again_ends_the_wait(ollama: Ol
         await ollama.client("/api/chat", messages=[], keep_alive=0)
         await agent.until_true(lambda: not agent.supervisor.record.resident, lambda: "a look at the empty list")
         ollama.app.faults.clear()
-        began = time.monotonic()
         await ollama.client(prompt="", options={"num_ctx": 2048})
         await agent.until("READY")
-        assert time.monotonic() - began < 3
     assert len(ollama.engine.starts) == 2
 
 
 async def test_a_list_that_answers_again_ends_the_wait(ollama: Ollama) -> None:
     """Where readiness fell because the list did not answer, a list that does, and is as wanted, is all to wait for."""
-    async with Agent(ollama.url, PERIOD_SECONDS="0.4") as agent:
+    async with Agent(ollama.url) as agent:
         await agent.until("READY")
         let_the_next_reload_wait(agent)
         ollama.app.faults.on("/api/ps", Hang())
         await agent.until("LOADING", "/api/ps got no whole answer")
-        began = time.monotonic()
         ollama.app.faults.clear()
         await agent.until("READY")
-        assert time.monotonic() - began < 3
     assert len(ollama.engine.starts) == 1
 
 
 async def test_a_lost_runner_that_is_only_listed_does_not_end_the_wait(ollama: Ollama) -> None:
     """A dead runner stays listed, so that to ask it would be to reload it: that waits for its turn."""
-    async with Agent(ollama.url, PERIOD_SECONDS="0.4") as agent:
+    async with Agent(ollama.url) as agent:
         await agent.until("READY")
         let_the_next_reload_wait(agent)
         ollama.app.faults.on("/api/generate", Status(500, '{"error": "runner lost"}'))
@@ -262,8 +256,7 @@ async def test_a_server_that_dies_during_a_wait_is_noticed(ollama: Ollama) -> No
     """The wait before a reload is not blind: a dead server is UNREACHABLE, not LOADING."""
     async with Agent(ollama.url) as agent:
         await agent.until("READY")
-        agent.supervisor._limit.wait(time.monotonic())
-        agent.supervisor._limit._count = 20
+        let_the_next_reload_wait(agent)
         ollama.app.faults.on("/api/generate", Status(500, '{"error": "runner lost"}'))
         await agent.until("LOADING")
         ollama.running.kill()
