@@ -231,7 +231,7 @@ def cloud(block: Block, shell: Shell) -> None:
 
 
 def push(block: Block, shell: Shell) -> None:
-    """The command line is one that the tool takes; what it does is in tests/integration/test_models_push.py."""
+    """The command line is one that the tool takes; what it does is in tests/ops/integration/test_models_push.py."""
     said = shell.run(block.text.replace("ops models push", "ops models push --help &&: "))
     assert "gs://BUCKET/PREFIX" in said
 

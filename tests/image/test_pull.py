@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """Asyncio is what the agent runs on."""
-    return "asyncio"
-
-
-@pytest.fixture
 def pulling(ollama: Path, certificate: Path, tmp_path: Path) -> Iterator[RealOllama]:
     """An Ollama with an empty store."""
     with RealOllama(tmp_path, str(ollama), {**FLAGS, "SSL_CERT_FILE": str(certificate)}) as server:

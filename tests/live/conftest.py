@@ -12,9 +12,10 @@ from tests.live.subject import Subject, real_ollama, stand_in
 from tests.servers import REAL_OLLAMA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-VERSIONS = pytest.StashKey[str]()
+VERSION = "Ollama's version"
+"""A property of the tests that a real one took part in."""
 
 
 @pytest.fixture(scope="session", params=["stand-in", "ollama"])
@@ -28,8 +29,14 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if REAL_OLLAMA is None:
         pytest.skip("no real Ollama: set OLLAMA_BIN")
     with real_ollama(home, REAL_OLLAMA) as subject:
-        request.config.stash[VERSIONS] = subject.version
         yield subject
+
+
+@pytest.fixture(autouse=True)
+def told(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Note in the test's report which real Ollama took part, for the last lines of the run."""
+    if "running" in request.fixturenames and request.node.callspec.params["running"] == "ollama":
+        record_property(VERSION, request.getfixturevalue("running").version)
 
 
 @pytest.fixture
@@ -46,12 +53,13 @@ def warm(running: Subject) -> Subject:
     return running
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in the last lines whether a real Ollama took part."""
-    version = config.stash.get(VERSIONS, None)
-    if version is not None:
+    passed: list[pytest.TestReport] = terminalreporter.stats.get("passed", [])
+    versions = sorted({str(value) for report in passed for name, value in report.user_properties if name == VERSION})
+    for version in versions:
         terminalreporter.write_line(f"behaviour suite: ran against a real Ollama {version} ({REAL_OLLAMA}) too")
-    elif REAL_OLLAMA is None:
+    if REAL_OLLAMA is None:
         terminalreporter.write_line(
             "behaviour suite: the real-Ollama half was SKIPPED, there is no ollama here; "
             "run `OLLAMA_BIN=/path/to/ollama make test-live`",

@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """Asyncio is what uvicorn runs the agent on."""
-    return "asyncio"
-
-
 def watching(server: Subject, model: str = f"{PINNED}@{PINNED_CONTEXT}") -> Agent:
     """Make an agent with checks that a busy two-core machine can answer in time."""
     patient = {"PERIOD_SECONDS": "1", "TIMEOUT_SECONDS": "1", "STARTUP_TIMEOUT_SECONDS": "60"}

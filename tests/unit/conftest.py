@@ -10,17 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import hypothesis
 import pytest
 
 from probe_agent import logs
 from probe_agent.ollama_server import OllamaServer
 from probe_agent.settings import Settings
 from probe_agent.supervisor import Supervisor
-
-# A busy machine is no defect of what is tested: time is the benchmarks' business.
-hypothesis.settings.register_profile("unhurried", deadline=None)
-hypothesis.settings.load_profile("unhurried")
 
 Answer = Callable[[str, Mapping[str, str]], bytes]
 

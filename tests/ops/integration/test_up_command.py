@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from tests.integration.up_service import command, document, is_alive, probe, write
+from tests.ops.integration.up_service import command, document, is_alive, probe, write
 from tests.servers import NO_TLS, free_port, wait_until
 from tests.stores import damage, weights_of, write_store
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 F_GETPIPE_SZ = 1032
 """Linux's fcntl for a pipe's capacity; Python's own name for it exists on Linux alone."""
-SERVICE = Path(__file__).parents[2] / "service.yaml"
+SERVICE = Path(__file__).parents[3] / "service.yaml"
 LIMIT_SECONDS = 20.0
 """The most that a started command may take to say or do what a test waits for."""
 MODEL_SECONDS = 50.0

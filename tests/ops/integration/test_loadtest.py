@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from starlette.responses import RedirectResponse
-from tests.integration import up_service
 from tests.known import ROOT, KnownServer
+from tests.ops.integration import up_service
 from tests.servers import LoopbackServer, free_port, wait_until
 
 from ops.__main__ import main

@@ -29,8 +29,9 @@ from benchmarks.process import Line
 from benchmarks.result import Result, Target
 from rich.console import Console
 from tests.faults.cells import Fault
+from tests.servers import free_port
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(0, 1.0), (50, 2.0), (75, 3.0), (99, 4.0), (100, 4.0)])
@@ -195,9 +196,9 @@ def test_production_asks_as_often_as_the_service_is_probed() -> None:
     assert periods["livenessProbe"] == production.LIVE_PERIOD_SECONDS
 
 
-def test_an_ask_that_is_refused_counts_as_failed(closed_port: int) -> None:
+def test_an_ask_that_is_refused_counts_as_failed() -> None:
     """Nobody listens: no ask is answered, and none raises."""
-    assert not any(ask.of(closed_port) for ask in production.ASKS)
+    assert not any(ask.of(free_port()) for ask in production.ASKS)
 
 
 @pytest.mark.parametrize(("low", "high", "open_"), [(1.001, 1.019, False), (1.011, 1.024, True), (1.03, 1.04, False)])

@@ -27,7 +27,7 @@ from ops.loadtest.run import Run
 from ops.loadtest.saturation import Count
 from ops.loadtest.step import Repetition, Step
 
-SERVICE = Path(__file__).parents[2] / "service.yaml"
+SERVICE = Path(__file__).parents[3] / "service.yaml"
 
 
 def measured(level: float, tokens: float, ttft: float, **more: Any) -> Measured:

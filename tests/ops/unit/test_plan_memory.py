@@ -23,7 +23,7 @@ from ops.plan.layers import Layer
 from ops.plan.memory import GIB, MIB, Load, Unplannable, batch, memory, row_bytes
 from ops.plan.sources import from_gguf
 
-RESULT = max((Path(__file__).parents[2] / "benchmarks" / "results").glob("*-plan.json"))
+RESULT = max((Path(__file__).parents[3] / "benchmarks" / "results").glob("*-plan.json"))
 MEASURED: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))["measured"]
 SHAPES = {
     each["name"]: ModelShape(**{**each, "layers": tuple(Layer(**layer) for layer in each["layers"])})

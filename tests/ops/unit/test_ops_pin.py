@@ -12,7 +12,7 @@ from ops.lint.engine import lint
 from ops.lint.findings import Options
 from ops.pin import command
 
-FILE = Path(__file__).parents[2] / "service.yaml"
+FILE = Path(__file__).parents[3] / "service.yaml"
 PINNED = f"r.example/p/ollama@sha256:{'a' * 64}"
 AGENT = f"r.example/p/probe-agent@sha256:{'b' * 64}"
 BOTH = ("--image", f"ollama={PINNED}", "--image", f"probe-agent={AGENT}")

@@ -16,7 +16,7 @@ from ops.lint import command, engine, schema
 from ops.lint.engine import lint, lint_files
 from ops.lint.findings import RULES, Options, Problem, path_text, rule
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GOLDEN = sorted((ROOT / "tests" / "lint").glob("*.yaml"))
 OTHER_RULES = {"yaml", "duplicate-key", "kind", "schema", "build-wait-for", "build-substitution", "build-agreement"}
 """Rules over the text, or over a build, which are not in the registry of rules over a service."""

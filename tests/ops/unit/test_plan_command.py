@@ -25,7 +25,7 @@ from ops.plan.sources import from_gguf
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-SERVICE = Path(__file__).parents[2] / "service.yaml"
+SERVICE = Path(__file__).parents[3] / "service.yaml"
 MODEL = str(smollm2.gguf_path())
 
 

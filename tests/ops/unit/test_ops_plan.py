@@ -25,7 +25,7 @@ from ops.up.options import Options, ProbeKind
 from ops.up.plan import Plan, make_plan
 from ops.up.runtime import Kind, Runtime
 
-SERVICE = Path(__file__).parents[2] / "service.yaml"
+SERVICE = Path(__file__).parents[3] / "service.yaml"
 ON_BUCKET = SERVICE.parent / "deploy" / "service.mount.yaml"
 FAKES = {"ollama": "true", "probe-agent": "true"}
 OLLAMA = Runtime(Kind.OLLAMA, ("ollama", "serve"), "real Ollama")

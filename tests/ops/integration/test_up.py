@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from rich.console import Console
-from tests.integration.up_service import command as up_command
-from tests.integration.up_service import document, opens, options, probe, run, write
+from tests.ops.integration.up_service import command as up_command
+from tests.ops.integration.up_service import document, opens, options, probe, run, write
 
 from ops.up import command, front, instance, process
 from ops.up.errors import InstanceError, LaunchError

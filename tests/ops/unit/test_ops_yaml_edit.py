@@ -8,7 +8,7 @@ import pytest
 
 from ops.yaml_edit import NotSettable, NotYaml, Place, Scalar, dump, load, with_scalars
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OURS = [ROOT / "service.yaml", *sorted((ROOT / "deploy").glob("*.yaml"))]
 
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.integration import up_service
 from tests.known import ROOT
+from tests.ops.integration import up_service
 from tests.servers import wait_until
 
 from ops.__main__ import main
