@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.faults.breaking import STUCK_SECONDS, agent_for, broken
 from tests.faults.cells import MENDED_SECONDS, STUCK, THE_RUNNERS, Cell, Fault, S
 from tests.faults.watched import Witness
-from tests.integration.agent import QUICK
+from tests.integration.agent import UNSET, promised
 from tests.servers import wait_until
 
 from probe_agent.settings import PREFIX, Settings
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from tests.faults.cells import Sample
     from tests.faults.watched import WatchedAgent
 
-UNSET = {name.removeprefix(PREFIX): "" for name in QUICK}
-"""What the tests make quicker, as users have it: empty is unset."""
 DEFAULTS = Settings.from_environ({f"{PREFIX}MODEL": "any"})
-PROMISE_SECONDS = DEFAULTS.period_seconds * DEFAULTS.failure_threshold + DEFAULTS.timeout_seconds
+PROMISE_SECONDS = promised(**UNSET)
 """The longest that readiness may outlive its model: the README says so."""
 HELD_SECONDS = DEFAULTS.period_seconds
 """A fault stays on so long after readiness has fallen: the agent is found trying, not falling."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from tests.faults.cells import ON_THE_WIRE, THE_RUNNERS, Fault
+from tests.integration.agent import UNSET, promised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +69,7 @@ class Pace:
     @property
     def promise(self) -> float:
         """The agent's: from a loss until /readyz is 503."""
-        return self.period * int(self.settings["FAILURE_THRESHOLD"]) + float(self.settings["TIMEOUT_SECONDS"])
+        return promised(**{**UNSET, **self.settings})
 
     @property
     def back_seconds(self) -> float:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tests.faults.cells import Proof
 from tests.faults.watched import ask
+from tests.integration.agent import promised
 from tests.live.subject import LOAD_SECONDS, PINNED, PINNED_CONTEXT, real_ollama
 from tests.servers import ServerProcess, wait_until
 
@@ -28,7 +29,7 @@ ASK_SECONDS = 5.0
 
 
 class Subject(ABC):
-    """A running server with one model. `settings` are the agent's for it, `promise` what these promise in seconds.
+    """A running server with one model. `settings` are the agent's for it.
 
     `fault_seconds` is longer than what they promise for each state, and not much: there are many cells.
     """
@@ -37,12 +38,16 @@ class Subject(ABC):
     model: ClassVar[str]
     pinned: ClassVar[str]
     settings: ClassVar[dict[str, str]]
-    promise: ClassVar[float]
     fault_seconds: ClassVar[float]
 
     def __init__(self, process: ServerProcess) -> None:
         self.process = process
         self._killed = self._stopped = False
+
+    @property
+    def promise(self) -> float:
+        """What its agent's settings promise, in seconds."""
+        return promised(**self.settings)
 
     @property
     def port(self) -> int:
@@ -104,7 +109,6 @@ class Scripted(Subject):
     model = "m"
     pinned = "m@2048"
     settings: ClassVar[dict[str, str]] = {}
-    promise = 2 * 0.2 + 0.2
     fault_seconds = 1.6
 
     def runner(self, what: str) -> None:
@@ -127,7 +131,6 @@ class Real(Subject):
         "TIMEOUT_SECONDS": "0.5",
         "STARTUP_TIMEOUT_SECONDS": "60",
     }
-    promise = 2 * 0.5 + 0.5
     fault_seconds = 3.2
 
     def __init__(self, subject: LiveSubject) -> None:

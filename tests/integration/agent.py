@@ -17,17 +17,26 @@ from tests.servers import NO_TLS, free_port, wait_until
 from probe_agent.models.choose import choose
 from probe_agent.ollama_server import OllamaServer
 from probe_agent.readiness import ReadinessState
-from probe_agent.settings import Settings
+from probe_agent.settings import PREFIX, Settings
 from probe_agent.supervisor import Supervisor
 
 # Short, so that a test is over in a second; long enough for a busy machine to answer in time.
 QUICK = {
-    "PROBE_AGENT_PERIOD_SECONDS": "0.2",
-    "PROBE_AGENT_TIMEOUT_SECONDS": "0.2",
-    "PROBE_AGENT_FAILURE_THRESHOLD": "2",
-    "PROBE_AGENT_STARTUP_TIMEOUT_SECONDS": "20",
+    f"{PREFIX}PERIOD_SECONDS": "0.2",
+    f"{PREFIX}TIMEOUT_SECONDS": "0.2",
+    f"{PREFIX}FAILURE_THRESHOLD": "2",
+    f"{PREFIX}STARTUP_TIMEOUT_SECONDS": "20",
 }
+UNSET = {name.removeprefix(PREFIX): "" for name in QUICK}
+"""What the tests make quicker, as users have it: empty is unset."""
 PATIENCE_SECONDS = 20.0
+
+
+def promised(**environ: str) -> float:
+    """Return the longest time in seconds from a loss until an agent with these settings says so, as the README does."""
+    given = {"MODEL": "any", **environ}
+    settings = Settings.from_environ({**QUICK, **{f"{PREFIX}{name}": value for name, value in given.items()}})
+    return settings.period_seconds * settings.failure_threshold + settings.timeout_seconds
 
 
 class Agent:
