@@ -1,8 +1,9 @@
-"""The README holds every setting, endpoint and metric: documentation that cannot rot."""
+"""The pages hold every setting, endpoint, field and metric: documentation that cannot rot."""
 
 import asyncio
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,11 +15,22 @@ from probe_agent import app, paths
 from probe_agent.models.mount import MountSource
 from probe_agent.readiness import ReadinessState
 from probe_agent.settings import VARIABLES, Variable
+from probe_agent.status import status
 from probe_agent.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-ROWS = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in README.splitlines() if line.startswith("|")]
+ENDPOINTS = (ROOT / "docs/endpoints.md").read_text(encoding="utf-8")
+
+
+def rows(page: str) -> list[list[str]]:
+    """Return the cells of a page's tables, row by row."""
+    return [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in page.splitlines() if line.startswith("|")
+    ]
+
+
+ROWS = rows(README)
 PATHS = [path for spellings in paths.PATHS.values() for path in spellings] + ["/status", "/metrics", "/"]
 
 
@@ -78,11 +90,31 @@ def metric_names(supervisor: Supervisor, clock: Clock) -> set[str]:
     return set(re.findall(r"^# TYPE (\S+) ", asyncio.run(scrape(supervisor)), re.MULTILINE))
 
 
-def test_the_metrics_of_the_readme_are_the_metrics(metric_names: set[str]) -> None:
-    """The README's table of metrics has a row for each metric of a scrape, and no others."""
-    documented = {match[1] for row in ROWS if (match := re.fullmatch(r"`(probe_agent_\w+)`", row[0]))}
+def test_the_documented_metrics_are_the_metrics(metric_names: set[str]) -> None:
+    """The table of metrics has a row for each metric of a scrape, and no others."""
+    documented = {match[1] for row in rows(ENDPOINTS) if (match := re.fullmatch(r"`(probe_agent_\w+)`", row[0]))}
 
     assert documented == metric_names
+
+
+def leaves(value: object, name: str = "") -> Iterator[str]:
+    """Yield the names of all fields that hold no others."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, key)
+    elif isinstance(value, list) and value:
+        yield from leaves(value[0], name)
+    else:
+        yield name
+
+
+def test_every_field_of_status_is_documented(supervisor: Supervisor, clock: Clock) -> None:
+    """Each field of a ready agent's `/status` stands in its table."""
+    supervisor.source = MountSource(Path("/models"))
+    bring_up(supervisor, clock)
+    documented = {name for row in rows(ENDPOINTS) for name in re.findall(r"[a-z_]+(?=`)", row[0])}
+
+    assert set(leaves(status(supervisor))) - documented == set()
 
 
 def test_every_finding_that_there_can_be_is_explained() -> None:
