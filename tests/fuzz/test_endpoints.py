@@ -14,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.integration.agent import AgentProcess
-from tests.servers import LoopbackServer, free_port
+from tests.servers import LoopbackServer, free_port, wait_until
 
 from ops.standin import ScriptedEngine, StandIn, StoredModel
 from probe_agent.paths import PATHS
@@ -30,16 +30,18 @@ LATIN = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"), m
 schema = schemathesis.openapi.from_path(DOCUMENT)
 
 
-@pytest.fixture(scope="module", params=["ready", "waiting"])
+@pytest.fixture(scope="module", params=["ready", "waiting", "holding"])
 def agent(request: pytest.FixtureRequest) -> Iterator[AgentProcess]:
-    """A real agent: one that is READY, and one that waits for an Ollama that is not there."""
+    """A real agent: READY, or waiting for an Ollama that is not there, or that and holding the startup probes."""
     app = StandIn(models=[StoredModel("m", num_ctx=2048)], engine=ScriptedEngine(), context_length=2048)
     with LoopbackServer(app) as url:
         ready = request.param == "ready"
-        with AgentProcess(url if ready else f"http://127.0.0.1:{free_port()}") as process:
+        hold = {"STARTUP_HOLD_SECONDS": "0.02"} if request.param == "holding" else {}
+        with AgentProcess(url if ready else f"http://127.0.0.1:{free_port()}", **hold) as process:
             process.until("READY" if ready else "UNREACHABLE")
             yield process
             assert process.process.poll() is None, process.log
+            wait_until(lambda: "probe_agent_held_probes 0.0" in process.get("/metrics").text, what="no held probe")
 
 
 @schema.parametrize()
