@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.agent_python import agent_python
 from benchmarks.process import LOOPBACK, Running
 from benchmarks.servers import MODEL, NUM_CTX
 
@@ -28,7 +28,7 @@ def agent(port: int, ollama_port: int, environ: Mapping[str, str] | None = None)
         "PROBE_AGENT_PORT": str(port),
         "PROBE_AGENT_OLLAMA_URL": f"http://{LOOPBACK}:{ollama_port}",
     }
-    return Running((sys.executable, "-m", "probe_agent"), {**settings, **(environ or {})})
+    return Running((agent_python(), "-m", "probe_agent"), {**settings, **(environ or {})})
 
 
 def rss_mib(pid: int) -> float:

@@ -31,6 +31,7 @@ BYTES_PER_MIB = 1 << 20
 IMAGE_CLAIM = "the agent's image, compressed, above its base"
 LIMIT_START_SECONDS, LIMIT_MIB, LIMIT_LOGGING_MIB, LIMIT_CPU_PERCENT = 0.5, 64, 96, 0.3
 METHOD = (
+    "The agent with the libraries of its image and no others. "
     "First probe: from the instant before the agent's process is made to the first bytes of /live's answer, asked each "
     "millisecond; no Ollama is there; the first start, which may read the disk, is told apart. Idle: model "
     "READY, default period, nobody asks; memory is VmRSS at the end, processor time is utime + stime over the time, of "

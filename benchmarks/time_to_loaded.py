@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import prober, sample, servers
+from benchmarks.agent_python import agent_python
 from benchmarks.agents import agent
 from benchmarks.process import LOOPBACK, Running, free_port
 from benchmarks.result import Result, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from benchmarks.process import Line
     from benchmarks.servers import Answer, Server
@@ -25,12 +25,14 @@ LIMIT_RATIO = 1.02
 LIMIT_TOGETHER_SECONDS = 0.15
 """Later than the bare script when both start with Ollama: the agent also imports a web server and its endpoints. That
 is a constant, however large the model; the shortest period of a platform's probe is seven times as long."""
+BARE_LOADER = Path(__file__).with_name("bare_loader.py")
 LOADED_SECONDS = 120.0
 OK = 200
 METHOD = (
     "From: the instant before Ollama's process is made. To: the server's own witness of the first POST /api/generate "
     "that it answered 200 (its access log, by arrival at the reader; the stand-in names the instant). Agent and bare "
-    "script in turns, which of them is first changes with each pair, a new server for each start; the model's file is "
+    "script, with the libraries of the agent's image and no others, in turns, "
+    "which of them is first changes with each pair, a new server for each start; the model's file is "
     "in the page cache, the first pair is dropped. 'before', the kind case: the driver is up and waits when Ollama "
     "starts. 'together', as where both containers boot side by side: it is started right after Ollama, its own start "
     "included; its target is the median of the pairs' differences. 'asked': when Ollama got the load request, which a "
@@ -146,7 +148,7 @@ def _agent(ollama_port: int) -> Driver:
 
 def _bare(ollama_port: int) -> Driver:
     url = f"http://{LOOPBACK}:{ollama_port}"
-    command = (sys.executable, "-m", "benchmarks.bare_loader", url, servers.MODEL, str(servers.NUM_CTX))
+    command = (agent_python(), str(BARE_LOADER), url, servers.MODEL, str(servers.NUM_CTX))
     process = Running(command, {})
     return Driver(process, lambda: process.first(_waiting, LOADED_SECONDS, "line that it waits"))
 
