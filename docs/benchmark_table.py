@@ -39,7 +39,8 @@ def _origin(name: str, result: dict[str, Any]) -> str:
     machine = result["machine"]
     load = ", ".join(f"{each:.1f}" for each in machine["load_average"][:1])
     cores = f"{machine['cores']} cores of an {machine['cpu']}, {machine['memory_bytes'] / 1e9:.0f} GB"
-    return f"- `{name}`: {result['date'][:10]}, {result['server']}, {cores}, load before it {load}"
+    speed = f", a million turns of a Python loop in {machine['loop_ms']} ms" if "loop_ms" in machine else ""
+    return f"- `{name}`: {result['date'][:10]}, {result['server']}, {cores}, load before it {load}{speed}"
 
 
 BENCHMARK_TABLE = MadePart("benchmarks.md", "results", "docs.benchmark_table", table)
