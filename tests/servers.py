@@ -25,7 +25,7 @@ import uvicorn
 from ops.standin.abrupt import AbruptServer, listen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from starlette.types import ASGIApp
@@ -44,6 +44,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def closed_port() -> Iterator[int]:
+    """Give a TCP port on loopback that refuses connections: taken for as long as the block, so nobody listens."""
+    with socket.socket() as held:
+        held.bind((LOOPBACK, 0))
+        yield int(held.getsockname()[1])
 
 
 def wait_until(predicate: Callable[[], object], timeout: float = 5.0, what: str = "the condition") -> None:

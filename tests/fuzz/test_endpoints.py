@@ -14,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.integration.agent import AgentProcess
-from tests.servers import LoopbackServer, free_port, wait_until
+from tests.servers import LoopbackServer, closed_port, wait_until
 
 from ops.standin import ScriptedEngine, StandIn, StoredModel
 from probe_agent.paths import PATHS
@@ -34,10 +34,11 @@ schema = schemathesis.openapi.from_path(DOCUMENT)
 def agent(request: pytest.FixtureRequest) -> Iterator[AgentProcess]:
     """A real agent: READY, or waiting for an Ollama that is not there, or that and holding the startup probes."""
     app = StandIn(models=[StoredModel("m", num_ctx=2048)], engine=ScriptedEngine(), context_length=2048)
-    with LoopbackServer(app) as url:
-        ready = request.param == "ready"
-        hold = {"STARTUP_HOLD_SECONDS": "0.02"} if request.param == "holding" else {}
-        with AgentProcess(url if ready else f"http://127.0.0.1:{free_port()}", **hold) as process:
+    ready = request.param == "ready"
+    hold = {"STARTUP_HOLD_SECONDS": "0.02"} if request.param == "holding" else {}
+    with LoopbackServer(app) as url, closed_port() as closed:
+        address = url if ready else f"http://127.0.0.1:{closed}"
+        with AgentProcess(address, **hold) as process:
             process.until("READY" if ready else "UNREACHABLE")
             yield process
             assert process.process.poll() is None, process.log

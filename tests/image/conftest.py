@@ -79,14 +79,3 @@ def registry(baked: Baked, certificate: Path) -> Iterator[Registry]:
     registry = Registry(baked.models, certificate)
     with registry:
         yield registry
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in the last lines that no real Ollama took part."""
-    if any(NO_OLLAMA in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
-        terminalreporter.write_line(
-            "image suite: what needs a real Ollama was SKIPPED, there is none with a llama-server here; "
-            "run `OLLAMA_BIN=/path/to/ollama .venv/bin/python -m pytest tests/image`",
-            yellow=True,
-            bold=True,
-        )

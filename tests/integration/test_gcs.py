@@ -14,7 +14,7 @@ import pytest
 from tests.buckets import BUCKET, BucketServer
 from tests.integration.agent import Agent, AgentProcess
 from tests.integration.scripted import Ollama
-from tests.servers import free_port
+from tests.servers import closed_port
 from tests.stores import WEIGHTS, damage, weights_of, write_store
 
 from probe_agent.errors import BlobDamaged, SourceError
@@ -405,7 +405,7 @@ def test_a_stop_does_not_wait_for_a_download_that_hangs(bucket: BucketServer, st
 
     bucket.halt = halt
     place = {"MODEL_SOURCE": "gcs", "MODEL_BUCKET": f"gs://{BUCKET}/p", "MODEL_STORE": str(store)}
-    with AgentProcess(f"http://127.0.0.1:{free_port()}", **place) as agent:
+    with closed_port() as port, AgentProcess(f"http://127.0.0.1:{port}", **place) as agent:
         assert reached.wait(20)
         assert agent.terminate() == 0
         let_go.set()

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from tests.integration.agent import QUICK, AgentProcess
-from tests.servers import LoopbackServer, free_port, wait_until
+from tests.servers import LoopbackServer, closed_port, wait_until
 
 from ops.standin import Hang, ScriptedEngine, StandIn, Status, StoredModel
 
@@ -46,7 +46,7 @@ def test_every_check_has_two_spellings(url: str) -> None:
 
 def test_an_agent_that_waits_says_what_for() -> None:
     """Without Ollama every check but liveness is 503, with state, reason, since when and what to do."""
-    with AgentProcess(f"http://127.0.0.1:{free_port()}") as agent:
+    with closed_port() as port, AgentProcess(f"http://127.0.0.1:{port}") as agent:
         for path in ("/startup", "/readyz", "/health"):
             answer = agent.get(path)
             assert answer.status_code == 503, path
@@ -102,7 +102,7 @@ def test_a_held_probe_is_answered_the_moment_the_model_is_ready(app: StandIn, ur
 
 def test_a_held_probe_ends_with_its_hold() -> None:
     """When the hold ends before READY, the probe gets its 503 with the reason."""
-    with AgentProcess(f"http://127.0.0.1:{free_port()}", STARTUP_HOLD_SECONDS="0.3") as agent:
+    with closed_port() as port, AgentProcess(f"http://127.0.0.1:{port}", STARTUP_HOLD_SECONDS="0.3") as agent:
         began = time.monotonic()
         answer = agent.get("/startup")
         assert answer.status_code == 503
@@ -121,7 +121,7 @@ def test_a_failed_agent_holds_nobody(app: StandIn, url: str) -> None:
 
 def test_a_prober_that_hangs_up_is_forgotten() -> None:
     """A held probe whose connection closes is no longer held."""
-    with AgentProcess(f"http://127.0.0.1:{free_port()}", STARTUP_HOLD_SECONDS="60") as agent:
+    with closed_port() as port, AgentProcess(f"http://127.0.0.1:{port}", STARTUP_HOLD_SECONDS="60") as agent:
         with socket.create_connection(("127.0.0.1", agent.port)) as probe:
             probe.sendall(b"GET /startup HTTP/1.1\r\nHost: a\r\n\r\n")
             wait_until(lambda: "probe_agent_held_probes 1.0" in agent.get("/metrics").text, what="the held probe")

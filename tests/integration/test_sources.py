@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from tests.integration.agent import Agent
 from tests.integration.scripted import Ollama
-from tests.servers import NO_TLS, LoopbackServer, free_port
+from tests.servers import NO_TLS, LoopbackServer, closed_port
 from tests.stores import IMAGE, damage, weights_of, write_store
 
 from probe_agent import app, fetch
@@ -259,12 +259,15 @@ async def test_a_model_that_ollama_pulls_becomes_ready(ollama: Ollama) -> None:
 async def test_an_agent_that_stops_ends_its_fetch(tmp_path: Path) -> None:
     """Without a server the check of a mount begins all the same, and nothing of it is left when the agent stops."""
     write_store(tmp_path)
-    async with Agent(f"http://127.0.0.1:{free_port()}", MODEL_SOURCE="mount", MODEL_STORE=str(tmp_path)) as agent:
-        await agent.until_true(
-            lambda: agent.supervisor.source is not None and agent.supervisor.source.progress.snapshot().done_bytes > 0,
-            lambda: "bytes read before the server is up",
-        )
-        await agent.until("UNREACHABLE")
+    with closed_port() as port:
+        async with Agent(f"http://127.0.0.1:{port}", MODEL_SOURCE="mount", MODEL_STORE=str(tmp_path)) as agent:
+            await agent.until_true(
+                lambda: (
+                    agent.supervisor.source is not None and agent.supervisor.source.progress.snapshot().done_bytes > 0
+                ),
+                lambda: "bytes read before the server is up",
+            )
+            await agent.until("UNREACHABLE")
 
 
 async def test_a_long_fetch_tells_of_itself(
@@ -377,8 +380,8 @@ async def test_a_cache_that_does_not_fit_is_done_without(
     flags = ("LLAMA_ARG_SWA_FULL=1", "-c", "8192") if case == "other flags" else ()
     changed: dict[str, dict[str, Any]] = {"no cache": {"prompt_cache": ()}, "other name": {"model": "else"}}
     changes = changed.get(case, {})
-    with LoopbackServer(runner.app) as url:
-        port = free_port() if case == "dead runner" else int(url.rpartition(":")[2])
+    with LoopbackServer(runner.app) as url, closed_port() as closed:
+        port = closed if case == "dead runner" else int(url.rpartition(":")[2])
         tell(tmp_path, digest, port, *flags, **changes)
         match case:
             case "no record":

@@ -76,6 +76,7 @@ def test_a_hung_runner(server: Subject) -> None:
     with server.hung_runner() as pid:
         assert server.http.get("/api/version", timeout=LOAD_SECONDS).status_code == 200
         assert is_pinned(server.loaded())
+        assert server.runner() == pid
         assert server.load()["done_reason"] == "load"
         assert server.runner() != pid
     assert not is_pinned(server.loaded())

@@ -95,11 +95,11 @@ def loopback() -> Iterator[Callable[[Answer], int]]:
 
 
 @pytest.fixture
-def closed_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    """A port on loopback that nobody listens on, nor can: it is taken."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class AgentCollector(Collector):
-    """Every metric of the agent; base units, and the names the README documents."""
+    """Every metric of the agent; base units, and the names that docs/endpoints.md documents."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor

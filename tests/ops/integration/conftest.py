@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests.browser import CHROMIUM
 from tests.servers import NO_TLS, LoopbackServer
 
 from ops.standin import StandIn
@@ -23,14 +22,3 @@ def http(loopback: LoopbackServer) -> Iterator[httpx.Client]:
     """A client of it."""
     with httpx.Client(base_url=loopback.url, timeout=5, verify=NO_TLS) as client:
         yield client
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in the last lines whether the load test's report was looked at in a browser."""
-    if CHROMIUM is None:
-        terminalreporter.write_line(
-            "load test's report: NOT LOOKED AT in a browser, there is none here; `apt-get install chromium`, then "
-            "`pytest tests/ops/integration/test_loadtest_browser.py`",
-            yellow=True,
-            bold=True,
-        )

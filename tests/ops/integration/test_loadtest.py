@@ -13,7 +13,7 @@ import pytest
 from starlette.responses import RedirectResponse
 from tests.known import ROOT, KnownServer
 from tests.ops.integration import up_service
-from tests.servers import LoopbackServer, free_port, wait_until
+from tests.servers import LoopbackServer, closed_port, wait_until
 
 from ops.__main__ import main
 
@@ -104,8 +104,9 @@ def refused(capfd: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_no_server_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Who, what, and what to do."""
-    url = f"http://127.0.0.1:{free_port()}"
-    line = refused(capfd, "run", url, *QUICK, "--out", str(tmp_path))
+    with closed_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        line = refused(capfd, "run", url, *QUICK, "--out", str(tmp_path))
     assert line.startswith(f"ops loadtest run: {url}/api/chat: the first request failed: no connection")
     assert not list(tmp_path.iterdir())  # nothing was measured, so there is no run
     assert "is the service up" in line

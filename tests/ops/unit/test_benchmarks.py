@@ -29,7 +29,7 @@ from benchmarks.process import Line
 from benchmarks.result import Result, Target
 from rich.console import Console
 from tests.faults.cells import Fault
-from tests.servers import free_port
+from tests.servers import closed_port
 
 ROOT = Path(__file__).parents[3]
 
@@ -198,7 +198,8 @@ def test_production_asks_as_often_as_the_service_is_probed() -> None:
 
 def test_an_ask_that_is_refused_counts_as_failed() -> None:
     """Nobody listens: no ask is answered, and none raises."""
-    assert not any(ask.of(free_port()) for ask in production.ASKS)
+    with closed_port() as port:
+        assert not any(ask.of(port) for ask in production.ASKS)
 
 
 @pytest.mark.parametrize(("low", "high", "open_"), [(1.001, 1.019, False), (1.011, 1.024, True), (1.03, 1.04, False)])
