@@ -11,7 +11,7 @@ SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
 LOCK   := --generate-hashes --no-emit-index-url --universal --python-version 3.11 --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-agent test-rest test-live test-images lint fmt bench faults soak lock clean
+.PHONY: help run demo test test-agent test-rest test-live test-images lint style types fmt bench faults soak lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 12
@@ -41,8 +41,13 @@ test-live: $(VENV)/test.stamp ## only the behaviour suite: stand-in and real Oll
 test-images: $(VENV)/test.stamp ## build and run both images without an engine (as root, by Debian's buildah)
 	$(BIN)/python -m pytest tests/image_builds
 
-lint: $(VENV)/test.stamp ## ruff and mypy
+lint: ## ruff and mypy
+	@$(MAKE) --no-print-directory --keep-going style types
+
+style: $(VENV)/test.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
 fmt: $(VENV)/test.stamp ## format the code in place

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -35,15 +36,23 @@ REAL_OLLAMA = os.environ.get("OLLAMA_BIN") or shutil.which("ollama")
 LOOPBACK = "127.0.0.1"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For httpx's `verify`: reading all certificates for each plain request takes 28 ms."""
+FIRST_PORT, PORTS = 20_000, 1_000
+"""Of each worker's range of ports."""
 START_SECONDS = 20.0
 """Longest wait for a process to answer: an Ollama on a busy machine needs about two."""
 
 
 def free_port() -> int:
-    """Return a TCP port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port on loopback that nobody listens on.
+
+    It is below those that the kernel gives to connections, and each of pytest's workers has a range of its own: nobody
+    takes it before it is used.
+    """
+    first = FIRST_PORT + PORTS * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, first + secrets.randbelow(PORTS)))
+            return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

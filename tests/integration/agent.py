@@ -104,7 +104,11 @@ class AgentProcess:
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(self.command, env=self._environ, stdout=self._output, stderr=subprocess.STDOUT)
-        wait_until(lambda: self.process.poll() is not None or self.answers(), 20, "the agent's port")
+        try:
+            wait_until(lambda: self.process.poll() is not None or self.answers(), 20, "the agent's port")
+        except AssertionError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

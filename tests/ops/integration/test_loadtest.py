@@ -19,6 +19,8 @@ from ops.__main__ import main
 
 QUICK = ("--model", "m", "--duration", "0.6s", "--warmup", "0.1s", "--repetitions", "2", "--prompt-tokens", "8")
 SLOTS, SERVICE = 4, 0.1
+BUSY = 0.4
+"""What a busy machine may add; what is wrong is wrong by a factor of two. How exact it is, the benchmark measures."""
 TOKEN = "opensesame"  # noqa: S105 — of a server of this test
 
 
@@ -48,16 +50,16 @@ def test_a_closed_loop_finds_the_slots(api: str, known: str, tmp_path: Path) -> 
     status, run = loadtest(known, tmp_path, "--concurrency", "1,4,8,16,32,64", "--api", api, "--repetitions", "1")
     assert status == 0
     assert run["conclusion"]["chosen"]["containerConcurrency"] in (SLOTS, 2 * SLOTS)  # within one step
-    assert figure(run, 4, "requests_per_second") == pytest.approx(SLOTS / SERVICE, rel=0.1)
-    assert figure(run, 8, "e2e_p50") == pytest.approx(2 * SERVICE, rel=0.1)
+    assert figure(run, 4, "requests_per_second") == pytest.approx(SLOTS / SERVICE, rel=BUSY)
+    assert figure(run, 8, "e2e_p50") == pytest.approx(2 * SERVICE, rel=BUSY)
     assert run["steps"][-1]["skipped"] == "past saturation"
 
 
 def test_the_queue_inside_the_server_is_seen(known: str, tmp_path: Path) -> None:
     """With twice as many as slots each request waits one service time in Ollama's queue, by its own durations."""
     _, run = loadtest(known, tmp_path, "--concurrency", "4,8")
-    assert figure(run, 4, "server_queue_p50") == pytest.approx(0, abs=0.02)
-    assert figure(run, 8, "server_queue_p50") == pytest.approx(SERVICE, rel=0.15)
+    assert figure(run, 4, "server_queue_p50") == pytest.approx(0, abs=BUSY * SERVICE)
+    assert figure(run, 8, "server_queue_p50") == pytest.approx(SERVICE, rel=BUSY)
 
 
 def test_an_open_loop_finds_the_capacity(known: str, tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ def test_failing_requests_are_told_by_kind(tmp_path: Path) -> None:
     assert status == 1
     assert step["errors"].keys() == {"HTTP 500"}
     assert 0.1 < step["figures"]["error_share"]["value"] < 0.6
-    assert figure(run, 4, "e2e_p50") == pytest.approx(SERVICE, rel=0.1)
+    assert figure(run, 4, "e2e_p50") == pytest.approx(SERVICE, rel=BUSY)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -277,7 +279,7 @@ def test_two_runs_are_compared(known: str, tmp_path: Path, capfd: pytest.Capture
     assert f"first: {known}\nsecond: {server.url}\nthe same settings\n" in shown
     found = {each["figure"]: each for each in json.loads((tmp_path / "c.json").read_text())["figures"]}
     assert found["e2e_p50"]["beyond_noise"]
-    assert found["e2e_p50"]["ratio"] == pytest.approx(0.5, rel=0.1)
+    assert found["e2e_p50"]["ratio"] == pytest.approx(0.5, rel=BUSY)
 
 
 def test_a_report_is_written_anew_with_other_limits(known: str, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_tcp_probe_lets_requests_in_early(tmp_path: Path) -> None:
             await up.local.agent.wait_ready()
             report = as_json(up.local, None)
             assert report["early_requests"] == 1
-            assert 0.3 < report["early_seconds"] < 5
+            assert report["early_seconds"] > 0.3
             assert report["summary"].startswith("EARLY: the gate was open ")
 
     asyncio.run(body())
