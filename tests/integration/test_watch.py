@@ -16,7 +16,6 @@ from ops.standin import (
     SlowBytes,
     Status,
 )
-from probe_agent.readiness import ReadinessState
 from probe_agent.watch import UNDISTURBED_SECONDS
 
 pytestmark = pytest.mark.anyio
@@ -133,19 +132,20 @@ async def test_re_pinning_does_not_fight(ollama: Ollama) -> None:
 
 @pytest.mark.parametrize("keep_alive", [300.0, float("inf")], ids=["un-pinned", "pinned by the server"])
 async def test_hidden_drift_is_not_fought_either(keep_alive: float) -> None:
-    """A reload with options that /api/ps does not show is undone by the next question; the questions get rarer."""
+    """A reload with options that /api/ps does not show is undone by a question; what it costs delays the next one."""
     server = Ollama(keep_alive=keep_alive)
     server.engine.load_seconds = 0.15
     with server.running:
         async with Agent(server.url) as agent:
             await agent.until("READY")
-            began = time.monotonic()
-            while time.monotonic() - began < 5.0:
+            limit = agent.supervisor._limit
+            limit.base = limit.longest = limit.calm = 3600  # the second question delays the third beyond this test
+            for _ in range(14):
                 await server.client(prompt="x", options={"num_thread": 1, "num_ctx": 2048})
                 seen = agent.supervisor.record.checks
                 await agent.until_true(lambda seen=seen: agent.supervisor.record.checks > seen, lambda: "a check")  # type: ignore[misc]
-    # Four were seen, and six with a question each period, whose reloads only the evictions then slow down.
-    assert 1 <= agent.supervisor.record.transitions[ReadinessState.READY, ReadinessState.LOADING] <= 5
+    # One more may be a check that a busy machine made late. With a question at each check it is one in two.
+    assert 1 <= agent.supervisor.record.reloads["RunnerLost"] <= 3
 
 
 async def test_a_client_that_un_pins_does_not_blind_the_watch(ollama: Ollama) -> None:
