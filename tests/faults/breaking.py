@@ -110,7 +110,8 @@ def run(cell: Cell, on: Lane) -> Outcome:
             over, ended, back = (_stopped if cell.state is S.STOPPING else _endured)(cell, on, agent, witness)
             grown, fell = agent.most_memory() - memory, agent.falls()[before:]
             proof, calm = (on.subject.proof(), _calm(agent)) if ended == S.READY else (Proof(), Calm())
-    return Outcome(cell, witness.samples, on.subject.promise, over, ended, back, fell, proof, calm, grown)
+        log = agent.log
+    return Outcome(cell, witness.samples, on.subject.promise, over, ended, back, fell, proof, calm, grown, log)
 
 
 def _calm(agent: WatchedAgent) -> Calm:

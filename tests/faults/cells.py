@@ -56,8 +56,10 @@ BUSY_SECONDS = 2.0
 """Beyond the promised time, for a machine that runs several cells and other work at once."""
 MENDED_SECONDS = 30.0
 """Longest way back to READY: the library that downloads waits up to some seconds between two tries."""
-EXIT_SECONDS = 3.0
-"""From SIGTERM to the end: the agent promises one for what is under way, and a stalled loop ends first."""
+EXIT_SECONDS = 8.0
+"""From SIGTERM to the end: the platform kills after ten. The agent takes one at the most, a busy machine the rest."""
+LOG_CHARACTERS = 3000
+"""Of the agent's last words, kept where something showed that must not be."""
 HEARD_SECONDS = 1.0
 """From SIGTERM on nothing is ready; a busy machine may take this long to let the agent hear it."""
 THRESHOLD = 2
@@ -140,6 +142,7 @@ class Outcome:
     proof: Proof = field(default_factory=Proof)
     calm: Calm = field(default_factory=Calm)
     grown_bytes: int = 0
+    log: str = field(default="", repr=False)
 
     @property
     def during(self) -> list[Sample]:
@@ -153,6 +156,7 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         """Return what the table needs, and every change of what was said while the fault was on."""
+        found = list(complaints(self))
         return {
             "state": self.cell.state,
             "fault": self.cell.fault,
@@ -160,7 +164,8 @@ class Outcome:
             "fault_seconds": round(self.over, 2),
             "ended": self.ended,
             "ended_after_seconds": round(self.back, 2),
-            "complaints": list(complaints(self)),
+            "complaints": found,
+            **({"log": self.log[-LOG_CHARACTERS:]} if found else {}),
         }
 
 

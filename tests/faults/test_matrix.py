@@ -5,6 +5,7 @@ The cells run side by side from the first test on; each test waits for its own.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,12 +63,12 @@ def ollama(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize("cell", cells_of(CELLS))
 def test_the_stand_in_under_faults(standin: Matrix[Cell, Outcome], cell: Cell) -> None:
     """A cell shows nothing that must not be: see `cells.complaints`."""
-    outcome = standin.futures[cell].result(CELL_SECONDS)
-    assert outcome.as_json()["complaints"] == [], outcome.as_json()
+    found = standin.futures[cell].result(CELL_SECONDS).as_json()
+    assert found["complaints"] == [], json.dumps(found, indent=1)
 
 
 @pytest.mark.parametrize("cell", cells_of(REAL_CELLS))
 def test_a_real_ollama_under_faults(ollama: Matrix[Cell, Outcome], cell: Cell) -> None:
     """The same holds where the server, its runner and its model are real."""
-    outcome = ollama.futures[cell].result(CELL_SECONDS)
-    assert outcome.as_json()["complaints"] == [], outcome.as_json()
+    found = ollama.futures[cell].result(CELL_SECONDS).as_json()
+    assert found["complaints"] == [], json.dumps(found, indent=1)

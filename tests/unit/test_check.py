@@ -49,11 +49,11 @@ def test_nobody_there_is_unreachable(closed_port: int) -> None:
 
 
 def test_a_silent_server_is_unreachable(silent_port: int) -> None:
-    """A server that takes the connection and says nothing is given up after the time-out."""
-    assert check(silent_port, timeout=0.05) == (
-        UNREACHABLE,
-        f"no probe-agent answers at 127.0.0.1:{silent_port}: timed out",
-    )
+    """A server that takes the connection and says nothing is given up after the time-out, and what to do is said."""
+    status, line = check(silent_port, timeout=0.05)
+
+    assert status == UNREACHABLE
+    assert line.startswith(f"no probe-agent answers at 127.0.0.1:{silent_port}: timed out. Start it, or ")
 
 
 @pytest.mark.parametrize("host", ["exa mple", "a" * 70, "127.0.0.1\n"])

@@ -38,11 +38,17 @@ def main(arguments: list[str] | None = None) -> int:
     return serve(settings, os.environ, started)
 
 
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 65535:  # noqa: PLR2004 — TCP's bounds
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected 1 to 65535, here or in PROBE_AGENT_PORT, found {text!r}")
+
+
 def _check(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("probe-agent check", description="Ask a running agent once whether it is ready.")
     parser.add_argument("--host", default="127.0.0.1", help="where the agent runs (%(default)s)")
     default = os.environ.get("PROBE_AGENT_PORT") or "9090"
-    parser.add_argument("--port", type=int, default=default, help="its port (PROBE_AGENT_PORT, or 9090)")
+    parser.add_argument("--port", type=_port, default=default, help="its port (PROBE_AGENT_PORT, or 9090)")
     options = parser.parse_args(arguments)
     status, line = check(options.port, options.host)
     print(line)

@@ -47,7 +47,8 @@ def _getaddrinfo(host: Any, *rest: Any, **named: Any) -> Any:
 def _told(_signal: int, _frame: FrameType | None) -> None:
     """In the main thread, which is the event loop's."""
     present.update(json.loads(FILE.read_text(encoding="utf-8")))
-    for name, module in list(sys.modules.items()):
+    # A copy is made in one piece; a list of the items is not, and another thread may be importing.
+    for name, module in sys.modules.copy().items():
         if name.startswith("probe_agent.") and getattr(module, "datetime", None) is dt.datetime:
             module.datetime = ShiftedDatetime  # type: ignore[attr-defined]
     stall, present["stall"] = present["stall"], 0.0

@@ -8,12 +8,14 @@ import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ops.up import ports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Gating(StrEnum):
@@ -50,6 +52,16 @@ class Options:
     timeout_seconds: float | None = None
 
 
+def _one_of(kind: type[Choice]) -> Callable[[str], Choice]:
+    def parse(text: str) -> Choice:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected one of {', '.join(kind)}, found {text!r}") from None
+
+    return parse
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `ops up`."""
     add = parser.add_argument
@@ -64,15 +76,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--once", action="store_true", help="start, chat once both ways, print answers and waterfall, stop")
     add(
         "--gating",
-        type=Gating,
-        choices=list(Gating),
+        type=_one_of(Gating),
+        metavar="|".join(Gating),
         default=Gating.ALL,
         help="whose startup probes hold traffic: every container's (all), or the ingress's alone",
     )
     add(
         "--probe",
-        type=ProbeKind,
-        choices=list(ProbeKind),
+        type=_one_of(ProbeKind),
+        metavar="|".join(ProbeKind),
         default=ProbeKind.FILE,
         help="the file's startup probes, or Cloud Run's default TCP probe instead",
     )
