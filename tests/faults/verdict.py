@@ -18,7 +18,7 @@ LATE_SECONDS = 0.5
 ENOUGH = 40
 """Shares of fewer faults say more about the seed than about the agent."""
 IN_VAIN_SHARE = 0.4
-"""Measured in 290 s: 0.25, and 0.46 with an agent that waits six seconds too long before each reload."""
+"""Measured in an hour: 0.27; in 290 s 0.46 with an agent that waits six seconds too long before each reload."""
 HARMLESS_SHARE = 0.5
 """Most of the faults must have been such that a lie would have been seen, or no lies mean little."""
 
