@@ -6,7 +6,6 @@ its start, and 10 MiB (measured).
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import os
@@ -15,7 +14,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.precondition import NotHereError
-from ops.up.model_store import cache_directory
+from ops.up.model_store import alone, cache_directory
 
 AGENT = Path(__file__).parents[1] / "probe-agent"
 INSTALL_SECONDS = 600.0
@@ -28,11 +27,9 @@ def agent_python() -> str:
     requirements = AGENT / "requirements.txt"
     source = f"{sys.version}\n{AGENT}\n{requirements.read_text(encoding='utf-8')}"
     home = cache_directory(os.environ) / f"agent-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
-    home.mkdir(parents=True, exist_ok=True)
     python = home / "bin" / "python"
     whole = home / "whole"
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(home):
         if not whole.exists():
             _run(sys.executable, "-m", "venv", str(home))
             _run(str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(requirements))

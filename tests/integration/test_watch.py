@@ -138,8 +138,7 @@ async def test_hidden_drift_is_not_fought_either(keep_alive: float) -> None:
     with server.running:
         async with Agent(server.url) as agent:
             await agent.until("READY")
-            limit = agent.supervisor._limit
-            limit.base = limit.longest = limit.calm = 3600  # the second question delays the third beyond this test
+            let_reloads_wait(agent)  # the second question delays the third beyond this test
             for _ in range(14):
                 await server.client(prompt="x", options={"num_thread": 1, "num_ctx": 2048})
                 seen = agent.supervisor.record.checks
@@ -180,12 +179,16 @@ async def test_drift_is_only_reported_on_request(ollama: Ollama) -> None:
         assert agent.supervisor.record.reloads["ContextDrifted"] == 0
 
 
-def let_the_next_reload_wait(agent: Agent) -> None:
-    """Let the next reload wait an hour, as after repeated losses: a test ends only when something ends the wait."""
+def let_reloads_wait(agent: Agent) -> None:
+    """Let every reload but the first wait an hour: a test ends only when something ends the wait."""
     limit = agent.supervisor._limit
-    limit.longest = limit.calm = 3600
-    limit.wait(time.monotonic())
-    limit._count = 20
+    limit.base = limit.longest = limit.calm = 3600
+
+
+def let_the_next_reload_wait(agent: Agent) -> None:
+    """Let even the next one wait, as after a loss."""
+    let_reloads_wait(agent)
+    agent.supervisor._limit.wait(time.monotonic())
 
 
 async def test_a_pin_that_comes_back_ends_the_wait(ollama: Ollama) -> None:

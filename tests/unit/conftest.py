@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.servers import closed_port
 
 from probe_agent import logs
 from probe_agent.ollama_server import OllamaServer
@@ -94,12 +95,11 @@ def loopback() -> Iterator[Callable[[Answer], int]]:
         yield serve
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
+@pytest.fixture(name="closed_port")
+def port_that_refuses() -> Iterator[int]:
     """A port on loopback that nobody listens on, nor can: it is taken."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield int(held.getsockname()[1])
+    with closed_port() as port:
+        yield port
 
 
 @pytest.fixture

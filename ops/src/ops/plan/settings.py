@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ops import kv_cache
 from ops.plan.asked import Source
-from ops.plan.startup import LEAST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +80,7 @@ def _ollama(plan: Plan) -> Iterator[Setting]:
 
 def _probes(plan: Plan) -> Iterator[Setting]:
     if plan.budget and plan.budget.fits:
-        reason = f"{plan.budget.usual:.0f} s usually, times {plan.asked.margin:g}, at least {LEAST_SECONDS:.0f} s"
+        reason = plan.budget.reason(plan.asked.margin)
         yield Setting(BOTH_PROBES, "periodSeconds", plan.budget.period, reason)
         yield Setting(BOTH_PROBES, "failureThreshold", plan.budget.threshold, reason)
         timeout = "PROBE_AGENT_STARTUP_TIMEOUT_SECONDS"

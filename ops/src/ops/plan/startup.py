@@ -34,6 +34,10 @@ class Budget:
         """What the platform waits, without the initial delay."""
         return self.period * self.threshold
 
+    def reason(self, margin: float) -> str:
+        """Say how the threshold came about."""
+        return f"{self.usual:.0f} s usually, times {margin:g}, at least {LEAST_SECONDS:.0f} s"
+
     @property
     def fits(self) -> bool:
         """Whether the platform takes such a probe."""

@@ -11,7 +11,6 @@ from ops.plan.concurrency import IDLE_SECONDS
 from ops.plan.memory import GIB, MIB
 from ops.plan.options import MOST_SLOTS
 from ops.plan.settings import settings
-from ops.plan.startup import LEAST_SECONDS
 from ops.plan.traffic_table import grid, requests
 
 if TYPE_CHECKING:
@@ -150,9 +149,8 @@ def _start(plan: Plan) -> Iterator[RenderableType]:
         yield Text("Give --load-rate, or --status of a running agent, for the startup probe's budget.", style="dim")
         return
     yield Text(
-        f"{budget.usual:.0f} s usually, times {plan.asked.margin:g}, at least {LEAST_SECONDS:.0f} s: "
-        f"failureThreshold {budget.threshold} x periodSeconds {budget.period} = {budget.seconds} s "
-        f"of at most {budget.ceiling} s"
+        f"{budget.reason(plan.asked.margin)}: failureThreshold {budget.threshold} x "
+        f"periodSeconds {budget.period} = {budget.seconds} s of at most {budget.ceiling} s"
     )
     if not budget.fits:
         yield Text("more than the platform waits: a smaller model, or a faster source", style="bold red")

@@ -75,7 +75,7 @@ def bundled_store(binary: str, num_ctx: int, environ: Mapping[str, str]) -> Path
     if has_model(store, BUNDLED_MODEL):
         return store
     try:
-        with _alone(store):
+        with alone(store):
             if not has_model(store, BUNDLED_MODEL):
                 _make(store, binary, gguf, num_ctx)
     except OSError as error:
@@ -97,8 +97,8 @@ def bundled_file() -> Path:
 
 
 @contextlib.contextmanager
-def _alone(store: Path) -> Iterator[None]:
-    """Keep other runs from making the same store; the lock ends with its holder, however that ends."""
+def alone(store: Path) -> Iterator[None]:
+    """Keep other runs from making the same folder; the lock ends with its holder, however that ends."""
     store.parent.mkdir(parents=True, exist_ok=True)
     with (store.parent / f"{store.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
