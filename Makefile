@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
-AGENT  := tests/unit tests/integration tests/fuzz
+AGENT  := tests/agent
 # Files of tests run side by side, each whole: what its tests share is started once.
 SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
 LOCK   := --generate-hashes --no-emit-index-url --universal --python-version 3.11 --no-annotate
@@ -33,13 +33,13 @@ test-agent: $(VENV)/test.stamp ## only the agent's unit, integration and fuzz te
 
 # Without coverage, which makes what these tests start and compute two to four times slower (measured).
 test-rest: $(VENV)/test.stamp ## all other tests but the images' builds
-	$(BIN)/python -m pytest $(SPREAD) tests --ignore tests/image_builds $(AGENT:%=--ignore %)
+	$(BIN)/python -m pytest $(SPREAD) tests --ignore tests/images $(AGENT:%=--ignore %)
 
 test-live: $(VENV)/test.stamp ## only the behaviour suite: stand-in and real Ollama
-	$(BIN)/python -m pytest tests/live -v
+	$(BIN)/python -m pytest tests/contract -v
 
 test-images: $(VENV)/test.stamp ## build and run both images without an engine (as root, by Debian's buildah)
-	$(BIN)/python -m pytest tests/image_builds
+	$(BIN)/python -m pytest tests/images
 
 lint: ## ruff and mypy
 	@$(MAKE) --no-print-directory --keep-going style types
@@ -57,10 +57,10 @@ bench: $(VENV)/run.stamp ## what we claim, measured on this machine
 	$(BIN)/python -m benchmarks $(ARGS)
 
 faults: $(VENV)/test.stamp ## run the fault matrix, keep its result, write the tables in docs/faults.md
-	$(BIN)/python -m tests.faults $(ARGS)
+	$(BIN)/python -m lab.faults $(ARGS)
 
 soak: $(VENV)/test.stamp ## an hour of random faults under steady clients (ARGS='--seconds 60': a try; --shipped: service.yaml's settings)
-	$(BIN)/python -m tests.faults.soak $(ARGS)
+	$(BIN)/python -m lab.faults.soak $(ARGS)
 
 lock: ## re-resolve the hash-locked requirements (needs uv)
 	uv pip compile --quiet --upgrade $(LOCK) probe-agent/requirements.in -o probe-agent/requirements.txt

@@ -13,21 +13,20 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from tests.stores import weights_of, write_store
-
 from benchmarks import page_cache, sample
-from benchmarks.bucket import BUCKET
 from benchmarks.fetcher import MODEL
-from benchmarks.process import LOOPBACK, Running
-from benchmarks.result import Result, Target
-from probe_agent.models.blobs import check_blob
+from lab.bucket import BUCKET
+from lab.process import LOOPBACK, Running
+from lab.result import Result, Target
+from lab.stores import weights_of, write_store
+from probe_agent.ollama.blobs import check_blob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from benchmarks.process import Line
-    from probe_agent.models.layout import StoreManifest
+    from lab.process import Line
+    from probe_agent.ollama.store import StoreManifest
 
 NAME = "fetch"
 BYTES, QUICK_BYTES = 2_000_000_000, 200_000_000
@@ -157,7 +156,7 @@ class _serving:  # noqa: N801 — read as a word: `with _serving(...) as url`
     """The bucket's process."""
 
     def __init__(self, bucket: Path, limit: float) -> None:
-        command = (sys.executable, "-m", "benchmarks.bucket", str(bucket), "--limit", str(limit))
+        command = (sys.executable, "-m", "lab.bucket", str(bucket), "--limit", str(limit))
         self._running = Running(command, {})
 
     def __enter__(self) -> str:

@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.bucket import BUCKET
-from probe_agent.models.gcs import GcsSource
+from lab.bucket import BUCKET
+from probe_agent.sources.gcs import GcsSource
 
 MODEL = "benchmark"
 LOOK_SECONDS = 0.01

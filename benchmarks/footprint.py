@@ -8,17 +8,18 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from tests.image_builds import agent_image, bases
-
-from benchmarks import agents, prober, servers
-from benchmarks.precondition import NotHereError
-from benchmarks.process import free_port
-from benchmarks.result import Result, Target
+from benchmarks import prober
+from lab import agent_image, bases
+from lab import bench_agents as agents
+from lab import bench_servers as servers
+from lab.precondition import NotHereError
+from lab.process import free_port
+from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.process import Line
+    from lab.process import Line
 
 NAME = "footprint"
 STARTS, QUICK_STARTS = 20, 3

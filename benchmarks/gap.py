@@ -8,18 +8,18 @@ from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tests.image.place import ASKED
-
-from benchmarks import gap_chart, gap_figures, servers
+from benchmarks import gap_chart, gap_figures
 from benchmarks.gap_start import AT_ONCE_SHARE, CONCURRENCY, PARALLEL, REQUEST_PERIOD_SECONDS, cold_seconds, start
 from benchmarks.gates import GATES
-from benchmarks.result import FOLDER, Result, Target
+from lab import bench_servers as servers
+from lab.image_tree import ASKED
+from lab.result import FOLDER, Result, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.gap_start import Start
-    from benchmarks.servers import Server
+    from lab.bench_servers import Server
 
 NAME = "gap"
 ROUNDS, QUICK_ROUNDS = 10, 1

@@ -10,16 +10,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
-from tests.image.place import ASKED
 
-from benchmarks import agents, servers
-from benchmarks.process import LOOPBACK, free_port
+from lab import bench_agents as agents
+from lab import bench_servers as servers
+from lab.image_tree import ASKED
+from lab.process import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.gates import Gate
-    from benchmarks.servers import Server
+    from lab.bench_servers import Server
 
 PARALLEL = "1"
 """One slot: the four of service.yaml would share two cores here, and warm for a quarter of a minute."""

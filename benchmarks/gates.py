@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from benchmarks.process import LOOPBACK
+from lab.process import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

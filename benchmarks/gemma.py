@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from benchmarks.precondition import NotHereError
+from lab.precondition import NotHereError
 from ops.up.model_store import cache_directory
 
 NAME = "gemma3_270m"

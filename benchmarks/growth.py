@@ -11,12 +11,14 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import agents, prober, sample, servers
-from benchmarks.process import free_port
-from benchmarks.result import Result, Target
+from benchmarks import prober, sample
+from lab import bench_agents as agents
+from lab import bench_servers as servers
+from lab.process import free_port
+from lab.result import Result, Target
 
 if TYPE_CHECKING:
-    from benchmarks.process import Running
+    from lab.process import Running
 
 NAME = "growth"
 HOURS, QUICK_HOURS = 168, 4

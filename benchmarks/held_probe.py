@@ -5,15 +5,16 @@ from __future__ import annotations
 import urllib.request
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks import prober, sample, servers
-from benchmarks.agents import agent
-from benchmarks.process import LOOPBACK, free_port
-from benchmarks.result import Result, Target
+from benchmarks import prober, sample
+from lab import bench_servers as servers
+from lab.bench_agents import agent
+from lab.process import LOOPBACK, free_port
+from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.process import Running
+    from lab.process import Running
 
 NAME = "held_probe"
 STARTS, QUICK_STARTS = 200, 10

@@ -8,15 +8,17 @@ from functools import partial
 from statistics import linear_regression, mean
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import agents, footprint, production, servers
-from benchmarks.process import free_port
-from benchmarks.result import Result, Target
+from benchmarks import footprint, production
+from lab import bench_agents as agents
+from lab import bench_servers as servers
+from lab.process import free_port
+from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from benchmarks.process import Running
+    from lab.process import Running
 
 NAME = "hour"
 HOUR_SECONDS = 3600.0

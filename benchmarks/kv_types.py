@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from benchmarks import gemma, llama_server
-from benchmarks.precondition import real_ollama
-from benchmarks.result import Result
+from lab.precondition import real_ollama
+from lab.result import Result
 from ops import kv_cache, smollm2
 from ops.up import runtime
 

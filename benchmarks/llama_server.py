@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.precondition import real_ollama
-from benchmarks.process import LOOPBACK, Running, free_port
+from lab.precondition import real_ollama
+from lab.process import LOOPBACK, Running, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

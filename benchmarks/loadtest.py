@@ -8,8 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.process import Running
-from benchmarks.result import Result, Target
+from lab.process import Running
+from lab.result import Result, Target
 from ops.loadtest import arrivals, conclusion, lengths, limits, statistics
 from ops.loadtest.arrivals import Arrivals
 from ops.loadtest.client import Client
@@ -105,7 +105,7 @@ def run(_folder: Path, *, quick: bool) -> Result:
 def _server(slots: int, service: float, first: float) -> Running:
     options = {"slots": slots, "service": service, "first": first, "tokens": TOKENS}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return Running([sys.executable, "-m", "benchmarks.known_server", "--witness", *words], {})
+    return Running([sys.executable, "-m", "lab.known_server", "--witness", *words], {})
 
 
 def _url(server: Running) -> str:

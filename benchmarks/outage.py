@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.faults.breaking import STUCK_SECONDS, agent_for, broken
-from tests.faults.cells import MENDED_SECONDS, STUCK, THE_RUNNERS, Cell, Fault, S
-from tests.faults.watched import Witness
-from tests.integration.agent import UNSET, promised
-from tests.servers import wait_until
-
+from lab.agent import UNSET, promised
+from lab.faults.breaking import STUCK_SECONDS, agent_for, broken
+from lab.faults.cells import MENDED_SECONDS, STUCK, THE_RUNNERS, Cell, Fault, S
+from lab.faults.watched import Witness
+from lab.servers import wait_until
 from probe_agent.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
-    from tests.faults.breaking import Lane
-    from tests.faults.cells import Sample
-    from tests.faults.watched import WatchedAgent
+    from lab.faults.breaking import Lane
+    from lab.faults.cells import Sample
+    from lab.faults.watched import WatchedAgent
 
 DEFAULTS = Settings.from_environ({f"{PREFIX}MODEL": "any"})
 PROMISE_SECONDS = promised(**UNSET)

@@ -11,15 +11,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks import agents, sample, servers
-from benchmarks.process import LOOPBACK, free_port
-from benchmarks.result import Result, Target
+from benchmarks import sample
+from lab import bench_agents as agents
+from lab import bench_servers as servers
+from lab.process import LOOPBACK, free_port
+from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from benchmarks.process import Running
+    from lab.process import Running
 
 NAME = "overhead"
 ROUNDS, QUICK_ROUNDS = 6, 1

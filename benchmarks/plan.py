@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import ollama
-from tests import attention_ggufs
 
 from benchmarks import gemma, llama_server
-from benchmarks.precondition import real_ollama
-from benchmarks.process import LOOPBACK, Running, free_port
-from benchmarks.result import Result, Target
+from lab import attention_ggufs
+from lab.precondition import real_ollama
+from lab.process import LOOPBACK, Running, free_port
+from lab.result import Result, Target
 from ops import kv_cache, smollm2
 from ops.plan.memory import MIB, Load, Memory, batch, memory
 from ops.plan.sources import from_gguf

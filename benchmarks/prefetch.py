@@ -13,10 +13,11 @@ import time
 import urllib.request
 from pathlib import Path
 
-from benchmarks import page_cache, sample, servers
-from benchmarks.precondition import NotHereError, real_ollama
-from benchmarks.process import LOOPBACK, free_port
-from benchmarks.result import Result
+from benchmarks import page_cache, sample
+from lab import bench_servers as servers
+from lab.precondition import NotHereError, real_ollama
+from lab.process import LOOPBACK, free_port
+from lab.result import Result
 
 NAME = "prefetch"
 PAIRS, QUICK_PAIRS = 10, 2

@@ -7,10 +7,10 @@ import socket
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.process import LOOPBACK
+from lab.process import LOOPBACK
 
 if TYPE_CHECKING:
-    from benchmarks.process import Running
+    from lab.process import Running
 
 START_SECONDS = 20.0
 """For an agent to listen; on an idle machine it takes half a second."""

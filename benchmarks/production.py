@@ -11,12 +11,12 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from benchmarks import prober
-from benchmarks.process import LOOPBACK
+from lab.process import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.process import Running
+    from lab.process import Running
 
 READY_PERIOD_SECONDS, LIVE_PERIOD_SECONDS = 5.0, 15.0
 """Of the readiness and the liveness probe in service.yaml."""

@@ -6,21 +6,21 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
-from tests.faults.breaking import STUCK_SECONDS
-from tests.faults.cells import HARMLESS, Fault
-from tests.faults.matrix import Matrix
-from tests.faults.subjects import real, scripted
 
 from benchmarks.outage import DEFAULTS, HELD_SECONDS, PROMISE_SECONDS, Outage, Seen, suffer
-from benchmarks.precondition import NotHereError, real_ollama
-from benchmarks.result import Result, Target
+from lab.faults.breaking import STUCK_SECONDS
+from lab.faults.cells import HARMLESS, Fault
+from lab.faults.matrix import Matrix
+from lab.faults.subjects import real, scripted
+from lab.precondition import NotHereError, real_ollama
+from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tests.faults.subjects import Subject
+    from lab.faults.subjects import Subject
 
     Found = dict[Fault, list[Seen]]
 

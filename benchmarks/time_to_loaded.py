@@ -6,17 +6,18 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks import prober, sample, servers
-from benchmarks.agent_python import agent_python
-from benchmarks.agents import agent
-from benchmarks.process import LOOPBACK, Running, free_port
-from benchmarks.result import Result, Target
+from benchmarks import prober, sample
+from lab import bench_servers as servers
+from lab.agent_python import agent_python
+from lab.bench_agents import agent
+from lab.process import LOOPBACK, Running, free_port
+from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.process import Line
-    from benchmarks.servers import Answer, Server
+    from lab.bench_servers import Answer, Server
+    from lab.process import Line
 
 NAME = "time_to_loaded"
 PAIRS, QUICK_PAIRS = 30, 3

@@ -22,15 +22,15 @@ import httpx
 import uvicorn
 
 from benchmarks import production
-from benchmarks.agents import rss_mib
-from benchmarks.process import LOOPBACK
+from lab.bench_agents import rss_mib
+from lab.process import LOOPBACK
 from ops.standin import ScriptedEngine, StandIn, StoredModel
 from ops.standin.abrupt import AbruptServer, listen
-from probe_agent import app as agent_app
-from probe_agent.ollama_server import OllamaServer
-from probe_agent.readiness import ReadinessState
+from probe_agent.endpoints import app as agent_app
+from probe_agent.ollama.client import OllamaClient
+from probe_agent.readiness.controller import Controller
+from probe_agent.readiness.states import ReadinessState
 from probe_agent.settings import Settings
-from probe_agent.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,8 +80,8 @@ async def _week(loop: HurriedLoop, hours: int) -> None:
     server = AbruptServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
     serving = asyncio.create_task(server.serve([listener]))
     settings = Settings.from_environ({"PROBE_AGENT_MODEL": "m@2048", "PROBE_AGENT_OLLAMA_URL": url})
-    ollama = OllamaServer(url, keep_alive=settings.keep_alive)
-    supervisor = Supervisor(settings, ollama, clock=loop.time)
+    ollama = OllamaClient(url, keep_alive=settings.keep_alive)
+    supervisor = Controller(settings, ollama, clock=loop.time)
     running = asyncio.create_task(supervisor.run())
     asked: Counter[int] = Counter()
     asking = asyncio.create_task(_ask(agent_app.build(supervisor), asked))
@@ -129,13 +129,13 @@ async def _each(app: ASGIApp, path: str, seconds: float, asked: Counter[int]) ->
         await app(dict(scope), receive, send)
 
 
-async def _until_ready(supervisor: Supervisor) -> None:
+async def _until_ready(supervisor: Controller) -> None:
     async with asyncio.timeout(READY_SECONDS):
         while supervisor.readiness.state is not ReadinessState.READY:  # noqa: ASYNC110 — it has no event of its own
             await asyncio.sleep(0.1)
 
 
-def _tell(hour: int, supervisor: Supervisor, asked: Counter[int]) -> None:
+def _tell(hour: int, supervisor: Controller, asked: Counter[int]) -> None:
     figures = {
         "hour": hour,
         "checks": supervisor.record.checks,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from benchmarks.servers import MODEL, NUM_CTX
+from lab.bench_servers import MODEL, NUM_CTX
 from ops.smollm2 import gguf_path
 from ops.standin import ScriptedEngine, StandIn, StoredModel
 from ops.standin.abrupt import AbruptServer, listen

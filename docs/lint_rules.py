@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterable
 
 from docs.made_part import MadePart
-
 from ops.lint import rules
 from ops.lint.findings import RULES
 

@@ -5,8 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from docs.made_part import MadePart
-
-from probe_agent.readiness import TRANSITIONS, ReadinessState
+from probe_agent.readiness.states import TRANSITIONS, ReadinessState
 
 TERMINAL = {ReadinessState.FAILED, ReadinessState.STOPPING}
 # Observations that every state knows are drawn once, from a node that stands for all of them.

@@ -10,7 +10,7 @@ hypothesis.settings.load_profile("unhurried")
 TESTED_OLLAMA = "the real Ollama"
 """A property of the tests that one took part in: its version and its binary."""
 NOT_TESTED = {
-    ("tests/live/", "no real Ollama"): (
+    ("tests/contract/", "no real Ollama"): (
         "behaviour suite: the real-Ollama half was SKIPPED, there is no ollama here; "
         "run `OLLAMA_BIN=/path/to/ollama make test-live`"
     ),

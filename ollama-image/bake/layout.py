@@ -8,8 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
-from probe_agent.models.image_manifest import ImageManifest
-from probe_agent.models.layout import BlobRef, StoreManifest
+from probe_agent.ollama.store import BlobRef, StoreManifest
+from probe_agent.prompt_cache.image_manifest import ImageManifest
 
 LARGE = frozenset({"model", "projector", "adapter"})
 """Last words of the media types that hold weights."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bake.errors import BakeError
 from probe_agent.errors import ManifestRefused
-from probe_agent.models.layout import manifest_path
-from probe_agent.warmup import GREETING, ChatPrompt, read_prompts
+from probe_agent.ollama.prompts import GREETING, ChatPrompt, read_prompts
+from probe_agent.ollama.store import manifest_path
 
 KV_CACHE_TYPES = ("f16", "q8_0", "q4_0")
 

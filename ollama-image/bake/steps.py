@@ -14,9 +14,9 @@ from bake.server import Server
 from bake.settings import Settings
 from bake.sources import check_context, check_width, files_of
 from probe_agent.errors import BlobDamaged, ManifestRefused
-from probe_agent.models.blobs import check_blob
-from probe_agent.models.image_manifest import ImageManifest, PromptCacheFile
-from probe_agent.models.layout import StoreManifest, manifest_path, read_manifest
+from probe_agent.ollama.blobs import check_blob
+from probe_agent.ollama.store import StoreManifest, manifest_path, read_manifest
+from probe_agent.prompt_cache.image_manifest import ImageManifest, PromptCacheFile
 
 IMPORTED = "bake-import:latest"
 REACH = "check MODEL, the registry and the way to it, and try again; or import the model by SOURCE"

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.servers import REAL_OLLAMA, free_port, wait_until
 
+from lab.servers import REAL_OLLAMA, free_port, wait_until
 from ops.smollm2 import gguf_path
 
 if TYPE_CHECKING:

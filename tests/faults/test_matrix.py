@@ -9,17 +9,19 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.faults import breaking
-from tests.faults.cells import CELLS, REAL_CELLS, Cell
-from tests.faults.matrix import Matrix
-from tests.faults.subjects import real, scripted
-from tests.servers import REAL_OLLAMA
+
+from lab.faults import breaking
+from lab.faults.cells import CELLS, REAL_CELLS, Cell
+from lab.faults.matrix import Matrix
+from lab.faults.subjects import real, scripted
+from lab.servers import REAL_OLLAMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from _pytest.mark.structures import ParameterSet
-    from tests.faults.cells import Outcome
+
+    from lab.faults.cells import Outcome
 
 LANES, REAL_LANES = 4, 2
 CELL_SECONDS = 120.0

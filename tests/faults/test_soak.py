@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.faults import soak
+
+from lab.faults import soak
 
 
 @pytest.mark.timeout(150)

@@ -8,11 +8,12 @@ from random import Random
 
 import pytest
 import yaml
-from tests.faults import verdict as judging
-from tests.faults.cells import HARMLESS, THE_RUNNERS, Fault
-from tests.faults.clients import Threshold
-from tests.faults.pace import GROUPS, QUICK, SERVICE, Gate, faults, shipped
-from tests.faults.verdict import Event, Probed, Share, Verdict, verdict
+
+from lab.faults import verdict as judging
+from lab.faults.cells import HARMLESS, THE_RUNNERS, Fault
+from lab.faults.clients import Threshold
+from lab.faults.pace import GROUPS, QUICK, SERVICE, Gate, faults, shipped
+from lab.faults.verdict import Event, Probed, Share, Verdict, verdict
 
 PROMISE = 2.5
 HUNG = Event(Fault.HANG, began=10.0, over=20.0, mended=20.1, back=0.5)

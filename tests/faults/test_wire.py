@@ -12,8 +12,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from tests.faults.proxy import Wire, WireFault
-from tests.servers import LOOPBACK, NO_TLS, LoopbackServer, free_port
+
+from lab.faults.proxy import Wire, WireFault
+from lab.servers import LOOPBACK, NO_TLS, LoopbackServer, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

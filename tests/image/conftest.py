@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from tests.image.place import ASKED, assemble, bake, install
-from tests.registry import Registry, write_certificate
-from tests.servers import REAL_OLLAMA
 
+from lab.image_tree import ASKED, assemble, bake, install
+from lab.registry import Registry, write_certificate
+from lab.servers import REAL_OLLAMA
 from ops import smollm2
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.image.place import IMAGE, ROOT, bake, install, tree
-from tests.servers import REAL_OLLAMA
 
-from probe_agent.models.blobs import check_blob
-from probe_agent.models.image_manifest import ImageManifest
-from probe_agent.models.layout import BlobRef, manifest_path, read_manifest
+from lab.image_tree import IMAGE, ROOT, bake, install, tree
+from lab.servers import REAL_OLLAMA
+from probe_agent.ollama.blobs import check_blob
+from probe_agent.ollama.store import BlobRef, manifest_path, read_manifest
+from probe_agent.prompt_cache.image_manifest import ImageManifest
 
 if TYPE_CHECKING:
     from tests.image.conftest import Baked

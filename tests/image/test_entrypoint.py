@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from tests.image.place import ASKED, IMAGE, Entrypoint, tree
-from tests.servers import NO_TLS, wait_until
-from tests.stores import damage
+
+from lab.image_tree import ASKED, IMAGE, Entrypoint, tree
+from lab.servers import NO_TLS, wait_until
+from lab.stores import damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lab.registry import Registry
     from tests.image.conftest import Baked
-    from tests.registry import Registry
 
 
 FAULTS = pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.image.place import Entrypoint, assemble, bake
-from tests.tiny_model import CONTEXT, write_tiny_model
 
-from probe_agent.models.image_manifest import ImageManifest
+from lab.image_tree import Entrypoint, assemble, bake
+from lab.tiny_model import CONTEXT, write_tiny_model
+from probe_agent.prompt_cache.image_manifest import ImageManifest
 
 if TYPE_CHECKING:
     from pathlib import Path

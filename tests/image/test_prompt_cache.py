@@ -11,12 +11,12 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.image.place import ASKED, FLAGS, Entrypoint
-from tests.integration.agent import AgentProcess
-from tests.servers import wait_until
-from tests.stores import damage
 
-from probe_agent.models.image_manifest import ImageManifest
+from lab.agent import AgentProcess
+from lab.image_tree import ASKED, FLAGS, Entrypoint
+from lab.servers import wait_until
+from lab.stores import damage
+from probe_agent.prompt_cache.image_manifest import ImageManifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,16 +6,16 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.image.place import FLAGS, bake
-from tests.integration.agent import Agent
-from tests.registry import Registry
-from tests.servers import RealOllama
-from tests.stores import flip_a_bit
 
-from probe_agent.models.blobs import check_blob
-from probe_agent.models.image_manifest import ImageManifest
-from probe_agent.models.layout import StoreManifest, manifest_path, read_manifest
-from probe_agent.status import status
+from lab.agent import Agent
+from lab.image_tree import FLAGS, bake
+from lab.registry import Registry
+from lab.servers import RealOllama
+from lab.stores import flip_a_bit
+from probe_agent.endpoints.status import status
+from probe_agent.ollama.blobs import check_blob
+from probe_agent.ollama.store import StoreManifest, manifest_path, read_manifest
+from probe_agent.prompt_cache.image_manifest import ImageManifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

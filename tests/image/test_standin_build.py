@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 import pytest
-from tests.image.place import FLAGS, IMAGE, ROOT, assemble, bake
-from tests.live.subject import IMPORTED_WEIGHTS
-from tests.servers import NO_TLS, ServerProcess
 
-from probe_agent.models.blobs import check_blob
-from probe_agent.models.image_manifest import ImageManifest
-from probe_agent.models.layout import manifest_path, read_manifest
+from lab.image_tree import FLAGS, IMAGE, ROOT, assemble, bake
+from lab.servers import NO_TLS, ServerProcess
+from probe_agent.ollama.blobs import check_blob
+from probe_agent.ollama.store import manifest_path, read_manifest
+from probe_agent.prompt_cache.image_manifest import ImageManifest
+from tests.contract.subject import IMPORTED_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

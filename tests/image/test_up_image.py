@@ -9,9 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.image.place import ASKED, IMAGE, ROOT
-from tests.servers import REAL_OLLAMA
 
+from lab.image_tree import ASKED, IMAGE, ROOT
+from lab.servers import REAL_OLLAMA
 from ops.up.command import run
 from ops.up.errors import LaunchError
 from ops.up.manifest import read_service

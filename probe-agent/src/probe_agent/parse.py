@@ -7,8 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-from probe_agent.proof import ModelPin, same_name
-from probe_agent.warmup import ChatPrompt, read_prompts
+from probe_agent.ollama.prompts import ChatPrompt, read_prompts
+from probe_agent.ollama.types import ModelSpec, same_name
 
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -71,7 +71,7 @@ def models(text: str) -> tuple[tuple[str, int | None], ...]:
             raise ValueError(
                 "expected NAME[@NUM_CTX], more of them after commas: gemma3:4b-it-qat@8192,embeddinggemma@2048"
             )
-        if any(same_name(ModelPin(other).full_name, ModelPin(name)) for other, _ in found):
+        if any(same_name(ModelSpec(other).full_name, ModelSpec(name)) for other, _ in found):
             raise ValueError(f"{name} is named twice; Ollama holds one context for a model")
         found.append((name, num_ctx(context) if at else None))
     return tuple(found)

@@ -10,11 +10,12 @@ from typing import Any
 
 import uvicorn
 
-from probe_agent import app, logs
-from probe_agent.models.choose import choose
-from probe_agent.ollama_server import OllamaServer
+from probe_agent import logs
+from probe_agent.endpoints import app
+from probe_agent.ollama.client import OllamaClient
+from probe_agent.readiness.controller import Controller
 from probe_agent.settings import Settings
-from probe_agent.supervisor import Supervisor
+from probe_agent.sources.choose import choose
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Server(uvicorn.Server):
     loop falls asleep unheard until something else wakes it.
     """
 
-    def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
+    def __init__(self, config: uvicorn.Config, supervisor: Controller) -> None:
         super().__init__(config)
         self._supervisor = supervisor
         self._ended = asyncio.Event()
@@ -110,8 +111,8 @@ class Complaints:
 
 async def _serve(settings: Settings, listener: socket.socket, started: float) -> int:
     asyncio.get_running_loop().set_exception_handler(Complaints())
-    ollama = OllamaServer(settings.ollama_url, keep_alive=settings.keep_alive)
-    supervisor = Supervisor(settings, ollama, source=choose(settings, ollama), started=started)
+    ollama = OllamaClient(settings.ollama_url, keep_alive=settings.keep_alive)
+    supervisor = Controller(settings, ollama, source=choose(settings, ollama), started=started)
     config = uvicorn.Config(
         app.build(supervisor),
         log_config=None,

@@ -11,8 +11,8 @@ from typing import Any
 
 from probe_agent import parse
 from probe_agent.errors import SettingsError
-from probe_agent.proof import ModelPin
-from probe_agent.warmup import ChatPrompt
+from probe_agent.ollama.prompts import ChatPrompt
+from probe_agent.ollama.types import ModelSpec
 
 PREFIX = "PROBE_AGENT_"
 # Cloud Run probes a container from outside its loopback interface.
@@ -55,7 +55,7 @@ class LogLevel(StrEnum):
 class Settings:
     """Everything the agent is told. Times are seconds; `keep_alive` is as Ollama takes it."""
 
-    models: tuple[ModelPin, ...]
+    models: tuple[ModelSpec, ...]
     model_source: ModelSource
     model_store: str
     model_bucket: str
@@ -170,9 +170,9 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
 
 def _pins(
     models: tuple[tuple[str, int | None], ...], num_ctx: int | None, digests: tuple[str, ...]
-) -> tuple[ModelPin, ...]:
+) -> tuple[ModelSpec, ...]:
     return tuple(
-        ModelPin(name, own_num_ctx or num_ctx, digests[place] if digests else None)
+        ModelSpec(name, own_num_ctx or num_ctx, digests[place] if digests else None)
         for place, (name, own_num_ctx) in enumerate(models)
     )
 

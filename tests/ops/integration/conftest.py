@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests.servers import NO_TLS, LoopbackServer
 
+from lab.servers import NO_TLS, LoopbackServer
 from ops.standin import StandIn
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.browser import CHROMIUM, dumped
 
+from lab.browser import CHROMIUM, dumped
 from ops.loadtest import conclusion, limits
 from ops.loadtest.conclusion import Rule
 from ops.loadtest.loads import Load, Loop

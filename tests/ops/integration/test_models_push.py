@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.buckets import BUCKET
-from tests.emulator import Emulator
-from tests.stores import WEIGHTS, damage, weights_of, write_store
 
+from lab.buckets import BUCKET
+from lab.emulator import Emulator
+from lab.stores import WEIGHTS, damage, weights_of, write_store
 from ops.__main__ import main
 from ops.models import display, local, upload
 from ops.models.display import Display
-from probe_agent.models.gcs import ASIDE, GcsSource
-from probe_agent.models.layout import StoreManifest
+from probe_agent.ollama.store import StoreManifest
+from probe_agent.sources.gcs import ASIDE, GcsSource
 
 # Of a connection that breaks off the library leaves its socket to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

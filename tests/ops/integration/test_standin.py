@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.servers import NO_TLS, LoopbackServer, hang_up_after, wait_until
 
+from lab.servers import NO_TLS, LoopbackServer, hang_up_after, wait_until
 from ops.standin import (
     ApiError,
     Hang,

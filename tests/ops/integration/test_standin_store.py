@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from tests.ggufs import FIELDS, gguf, write_model
-from tests.servers import NO_TLS, LoopbackServer, hang_up_after, wait_until
 
+from lab.ggufs import FIELDS, gguf, write_model
+from lab.servers import NO_TLS, LoopbackServer, hang_up_after, wait_until
 from ops.standin import ScriptedEngine, StandIn, StoredModel
 from ops.standin.disk import DiskStore
 from ops.standin.engine import Prompt
-from probe_agent.models.layout import manifest_path, read_manifest
+from probe_agent.ollama.store import manifest_path, read_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

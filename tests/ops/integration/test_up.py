@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from rich.console import Console
-from tests.ops.integration.up_service import LIMIT_SECONDS, document, opens, options, probe, run, write
-from tests.ops.integration.up_service import command as up_command
 
 from ops.up import command, front, instance, process
 from ops.up.errors import InstanceError, LaunchError
@@ -24,6 +22,8 @@ from ops.up.journal import Journal, Kind
 from ops.up.options import Gating, ProbeKind
 from ops.up.report import admission, as_json
 from ops.up.screen import Screen
+from tests.ops.integration.up_service import LIMIT_SECONDS, document, opens, options, probe, run, write
+from tests.ops.integration.up_service import command as up_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from tests.ops.integration.up_service import command, document, is_alive, probe, write
-from tests.servers import NO_TLS, free_port, wait_until
-from tests.stores import damage, weights_of, write_store
 
+from lab.servers import NO_TLS, free_port, wait_until
+from lab.stores import damage, weights_of, write_store
 from ops.__main__ import main
+from tests.ops.integration.up_service import command, document, is_alive, probe, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
+
 from benchmarks import __main__ as command
 from benchmarks import (
     footprint,
@@ -21,15 +23,14 @@ from benchmarks import (
     production,
     recovery,
     sample,
-    servers,
     time_to_loaded,
 )
-from benchmarks.precondition import NotHereError, real_ollama
-from benchmarks.process import Line
-from benchmarks.result import Result, Target
-from rich.console import Console
-from tests.faults.cells import Fault
-from tests.servers import closed_port
+from lab import bench_servers as servers
+from lab.faults.cells import Fault
+from lab.precondition import NotHereError, real_ollama
+from lab.process import Line
+from lab.result import Result, Target
+from lab.servers import closed_port
 
 ROOT = Path(__file__).parents[3]
 

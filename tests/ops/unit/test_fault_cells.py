@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from tests.faults.cells import (
+
+from lab.faults.cells import (
     EXITED,
     KEPT_BYTES,
     KILLED,

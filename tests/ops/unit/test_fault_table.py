@@ -1,8 +1,9 @@
 """The runs that the fault tables of the documentation are made from."""
 
 import pytest
+
 from docs import fault_table
-from tests.faults.cells import CELLS, REAL_CELLS
+from lab.faults.cells import CELLS, REAL_CELLS
 
 EXPECTED = {"faults_standin": CELLS, "faults_ollama": REAL_CELLS}
 

@@ -2,9 +2,10 @@
 
 import math
 
+from rich.console import Console
+
 from benchmarks import gap_figures
 from benchmarks.gap_start import Sent, Start
-from rich.console import Console
 
 
 def sent(at: float, let_in: float, answered: float, took: float) -> Sent:

@@ -1,6 +1,7 @@
 """The parts of the documentation that are made from the code or from results."""
 
 import pytest
+
 from docs.benchmark_table import BENCHMARK_TABLE
 from docs.fault_table import FAULT_TABLES
 from docs.lint_rules import RULES_PART

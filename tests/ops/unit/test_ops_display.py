@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from rich.console import Console
 from rich.text import Text
-from tests.servers import LoopbackServer
 
+from lab.servers import LoopbackServer
 from ops.up import once, printer, waterfall
 from ops.up.agent_status import AgentStatus, parse
 from ops.up.checklist import Checklist
@@ -22,7 +22,7 @@ from ops.up.front import IngressFront
 from ops.up.gate import Gate
 from ops.up.journal import Event, Kind
 from ops.up.printer import Printer
-from probe_agent import waterfall as waterfall_phases
+from probe_agent.readiness import cold_start as waterfall_phases
 
 if TYPE_CHECKING:
     from ops.up.local_run import LocalRun

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stores import write_store
 
+from lab.stores import write_store
 from ops.images import base_name
 from ops.up import environment, model_choice, model_store, ports, runtime, volumes
 from ops.up.errors import LaunchError, ManifestError

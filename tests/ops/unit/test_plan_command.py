@@ -14,9 +14,9 @@ from rich.console import Console
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from tests import attention_ggufs
-from tests.servers import LoopbackServer
 
+from lab import attention_ggufs
+from lab.servers import LoopbackServer
 from ops import smollm2
 from ops.lint.engine import lint
 from ops.plan import command, options

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.llama_server import Cache, Reported, parse
-from benchmarks.plan import COLUMNS, MOST_DEVIATION, is_equal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests import attention_ggufs
 
+from benchmarks.llama_server import Cache, Reported, parse
+from benchmarks.plan import COLUMNS, MOST_DEVIATION, is_equal
+from lab import attention_ggufs
 from ops import smollm2
 from ops.plan.asked import Asked
 from ops.plan.fits import fit_of, largest_context, memory_of

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests import attention_ggufs, ggufs
 
+from lab import attention_ggufs, ggufs
 from ops import smollm2
 from ops.plan.errors import PlanRefused, SourceError
 from ops.plan.gguf_facts import ModelShape, Tensor, model_shape

@@ -8,9 +8,9 @@ import struct
 from pathlib import Path
 
 import pytest
-from tests.ggufs import FIELDS, TENSORS
-from tests.ggufs import gguf as gguf_file
 
+from lab.ggufs import FIELDS, TENSORS
+from lab.ggufs import gguf as gguf_file
 from ops import smollm2
 from ops.standin import gguf, gguf_copy
 from ops.standin.process import Settings

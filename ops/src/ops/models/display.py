@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.up.printer import Printer
-from probe_agent.models.progress import Progress
+from probe_agent.sources.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from ops.models.errors import ModelUnknown, PushError
 from ops.up.model_store import BUNDLED_MODEL, cache_directory, has_model, model_names, user_store
 from probe_agent.errors import ManifestRefused
-from probe_agent.models.layout import StoreManifest, manifest_path, read_manifest
+from probe_agent.ollama.store import StoreManifest, manifest_path, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from probe_agent.models.layout import BlobRef
+    from probe_agent.ollama.store import BlobRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import google_crc32c
 
-from probe_agent.models.blobs import check_blob
+from probe_agent.ollama.blobs import check_blob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from probe_agent.models.layout import BlobRef
+    from probe_agent.ollama.store import BlobRef
 
 
 def read_piece(path: Path, start: int, size: int) -> bytes:

@@ -21,7 +21,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from ops.models.errors import PushError
 from ops.models.pieces import crc32c_of, read_piece
-from probe_agent.models.parallel import in_parallel
+from probe_agent.sources.parallel import in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from google.cloud.storage import Blob, Client
 
     from ops.models.local import LocalModel
-    from probe_agent.models.layout import BlobRef
-    from probe_agent.models.progress import Progress
+    from probe_agent.ollama.store import BlobRef
+    from probe_agent.sources.progress import Progress
 
 ASIDE = ".uploading"
 """Under the store's prefix; neither Ollama nor the agent looks there."""

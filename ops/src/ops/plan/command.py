@@ -17,7 +17,7 @@ from ops.plan.errors import PlanError, PlanRefused, SourceError
 from ops.plan.service import Service
 from ops.plan.settings import settings
 from ops.up.printer import standard_output
-from probe_agent.proof import ModelPin, same_name
+from probe_agent.ollama.types import ModelSpec, same_name
 
 if TYPE_CHECKING:
     import argparse
@@ -95,7 +95,7 @@ class _Opened:
         """
         pins = self.service.models
         names = ", ".join(pin.name for pin in pins)
-        if not pins or any(same_name(ModelPin(model).full_name, pin) for pin in pins):
+        if not pins or any(same_name(ModelSpec(model).full_name, pin) for pin in pins):
             return ""
         if Path(model).is_file():
             return f"{self.path} serves {names}: see that {model} is the file of it"

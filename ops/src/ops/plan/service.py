@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ops.lint.view import Container
     from ops.plan.settings import Setting
     from ops.yaml_edit import Place
-    from probe_agent.proof import ModelPin
+    from probe_agent.ollama.types import ModelSpec
 
 ACCELERATOR = "run.googleapis.com/accelerator"
 PINNED = re.compile(r"@[0-9]+(?=,|$|\s)")
@@ -75,7 +75,7 @@ class Service:
         )
 
     @property
-    def models(self) -> tuple[ModelPin, ...]:
+    def models(self) -> tuple[ModelSpec, ...]:
         """What the agent is to serve; empty where its settings cannot be read."""
         return self._view.settings.models if self._view.settings else ()
 

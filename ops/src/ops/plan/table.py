@@ -95,7 +95,7 @@ def _memory(plan: Plan) -> Table:
 def _verdict(plan: Plan) -> Text:
     if plan.left < 0:
         on_gpu = plan.asked.device.is_gpu
-        what = "layers go to the CPU, and the agent reports SpilledToCpu" if on_gpu else "the container is killed"
+        what = "layers go to the CPU, and the agent reports OffloadedToCpu" if on_gpu else "the container is killed"
         return Text(f"does not fit: {size(-plan.left)} too many; {what}\n", style="bold red")
     if plan.host_left is not None and plan.host_left < 0:
         return Text(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ops.standin import gguf, gguf_copy, wire
 from ops.standin.errors import ApiError
 from ops.standin.layers import CONFIG_MEDIA_TYPE, PARAMS_MEDIA_TYPE, Layer
-from probe_agent.models.layout import MODEL_MEDIA_TYPE
+from probe_agent.ollama.store import MODEL_MEDIA_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping

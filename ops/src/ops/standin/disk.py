@@ -27,7 +27,7 @@ from ops.standin.layers import (
 )
 from ops.standin.llamacpp import stored_model
 from probe_agent.errors import ManifestRefused
-from probe_agent.models.layout import (
+from probe_agent.ollama.store import (
     DIGEST,
     BlobRef,
     StoreManifest,

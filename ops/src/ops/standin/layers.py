@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from probe_agent.models.layout import BlobRef
+from probe_agent.ollama.store import BlobRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from ops.up.errors import LaunchError
 from ops.up.model_choice import ModelChoice
 from ops.up.runtime import Kind, Runtime
 from probe_agent.errors import ManifestRefused
-from probe_agent.models.image_manifest import ImageManifest
+from probe_agent.prompt_cache.image_manifest import ImageManifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,7 +21,7 @@ import ollama
 from ops.smollm2 import gguf_path
 from ops.up.errors import LaunchError
 from probe_agent.errors import ManifestRefused
-from probe_agent.models.layout import manifest_path, model_name
+from probe_agent.ollama.store import manifest_path, model_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

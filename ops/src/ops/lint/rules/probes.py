@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ops.lint.findings import Options, Problem, Severity, rule
-from probe_agent.paths import PATHS
+from probe_agent.endpoints.paths import PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,117 @@
+"""The agent's HTTP endpoints. They read the supervisor's state and do no I/O of their own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive
+
+from probe_agent import logs
+from probe_agent.endpoints import metrics
+from probe_agent.endpoints.paths import PATHS
+from probe_agent.endpoints.status import status, summary
+from probe_agent.readiness.controller import Controller
+
+OK, NOT_FOUND, UNAVAILABLE = 200, 404, 503
+# Answers change from one moment to the next: nothing between the agent and the prober may keep one.
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Endpoints:
+    """The routes' functions. `supervisor` is read, never written."""
+
+    def __init__(self, supervisor: Controller) -> None:
+        self._supervisor = supervisor
+        self._registry = metrics.registry_of(supervisor)
+        self._held = metrics.held_probes(self._registry)
+        self._page = files("probe_agent.endpoints").joinpath("page.html").read_text(encoding="utf-8")
+
+    async def startup(self, request: Request) -> Response:
+        """Return 200 once READY was first reached; an earlier probe is held until then, or until the hold ends."""
+        hold = self._supervisor.settings.startup_hold_seconds
+        if hold and not self._supervisor.settled.is_set():
+            with self._held.track_inprogress():
+                await _first_of(hold, self._supervisor.settled.wait(), _hung_up(request.receive))
+        return self._answer(request, self._supervisor.readiness.latched)
+
+    async def ready(self, request: Request) -> Response:
+        """Return 200 while the model answers."""
+        return self._answer(request, self._supervisor.readiness.ready)
+
+    async def live(self, request: Request) -> Response:
+        """Return 200 while the agent itself makes progress, whatever Ollama does."""
+        return self._answer(request, self._supervisor.alive())
+
+    async def status(self, _request: Request) -> Response:
+        """Return everything the agent knows."""
+        return JSONResponse(status(self._supervisor), headers=NO_STORE)
+
+    async def metrics(self, _request: Request) -> Response:
+        """Return the Prometheus text format."""
+        return Response(metrics.exposition(self._registry), media_type=metrics.CONTENT_TYPE)
+
+    async def page(self, _request: Request) -> Response:
+        """Return the status page."""
+        return HTMLResponse(self._page, headers=NO_STORE)
+
+    def _answer(self, request: Request, passed: bool) -> Response:
+        code = OK if passed else UNAVAILABLE
+        body = summary(self._supervisor)
+        told = BackgroundTask(logs.probe_answered, request.url.path, code, request.headers, body)
+        return JSONResponse(body, code, headers=NO_STORE, background=told)
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _first_of(seconds: float, *waiting: Awaitable[object]) -> None:
+    """Wait for the first of several things, at most some seconds, and forget the others."""
+    tasks = [asyncio.ensure_future(each) for each in waiting]
+    try:
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _error(_request: Request, error: Exception) -> Response:
+    """Say in JSON what is wrong with a request, and which paths there are."""
+    assert isinstance(error, HTTPException)  # noqa: S101 — it is registered for these
+    known = [path for paths in PATHS.values() for path in paths]
+    action = f"GET one of: {', '.join([*known, '/status', '/metrics', '/'])}."
+    return JSONResponse({"reason": error.detail, "action": action}, error.status_code, headers=error.headers)
+
+
+def build(supervisor: Controller) -> Starlette:
+    """Return the application; it runs the supervisor for as long as it serves."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        task = asyncio.create_task(supervisor.run())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    endpoints = Endpoints(supervisor)
+    checks: dict[str, Callable[[Request], Awaitable[Response]]] = {
+        "startup": endpoints.startup,
+        "ready": endpoints.ready,
+        "live": endpoints.live,
+    }
+    routes = [Route(path, check) for name, check in checks.items() for path in PATHS[name]]
+    routes += [
+        Route("/status", endpoints.status),
+        Route("/metrics", endpoints.metrics),
+        Route("/", endpoints.page),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _error})

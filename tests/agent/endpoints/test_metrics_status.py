@@ -1,0 +1,224 @@
+"""What `/status`, the probes' bodies and `/metrics` say, made from a supervisor's state."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from probe_agent import __version__
+from probe_agent.endpoints import metrics
+from probe_agent.endpoints.status import status, summary
+from probe_agent.ollama.types import ModelSpec, RunningModel, StoredModel
+from probe_agent.readiness.cold_start import Phase
+from probe_agent.readiness.controller import Controller
+from probe_agent.readiness.observed import Observed
+from probe_agent.readiness.states import (
+    ModelLoaded,
+    ModelVerified,
+    Observation,
+    Proof,
+    ReadinessState,
+    ServerUp,
+    StopRequested,
+    WarmUpDone,
+)
+from tests.agent.conftest import Clock
+
+DIGEST = "9521" * 16
+STORED = StoredModel(name="smollm2:latest", digest=DIGEST, size_bytes=98_000_000, format="gguf", quantization="Q4_1")
+RESIDENT = RunningModel(
+    name="smollm2:latest",
+    digest=DIGEST,
+    memory_bytes=200_000_000,
+    vram_bytes=50_000_000,
+    context_length=8192,
+    expires_at=None,
+)
+PROOF = Proof(
+    model="smollm2",
+    digest=DIGEST,
+    context_length=8192,
+    memory_bytes=200_000_000,
+    vram_bytes=50_000_000,
+    tokens=1,
+)
+NEVER_SEEN = {
+    "digest": None,
+    "size_bytes": None,
+    "context_length": None,
+    "memory_bytes": None,
+    "vram_bytes": None,
+    "device": None,
+}
+
+
+def bring_up(supervisor: Controller, clock: Clock) -> None:
+    """Let the supervisor see a whole start: 0.1 s to the port, 2 s of load, ready after 3 s."""
+    record = supervisor.record
+    for phase, at in [(Phase.PORT_OPEN, 0.1), (Phase.API_ANSWERS, 0.3), (Phase.MODEL_VERIFIED, 0.5)]:
+        record.mark(phase, 1000.0 + at)
+    record.mark(Phase.LOAD, 1002.5, loaded_bytes=98_000_000)
+    record.ollama_version = "0.32.15"
+    record.stored["smollm2"], record.resident["smollm2"] = STORED, RESIDENT
+    clock.now = 1003.0
+    seen: list[Observation] = [
+        ServerUp(reason="it answers"),
+        ModelVerified(reason="loading"),
+        ModelLoaded(reason="warming", epoch=1, proofs=(PROOF,)),
+        WarmUpDone(reason="smollm2@8192 answers", epoch=1),
+    ]
+    for observation in seen:
+        supervisor._observe(observation)
+
+
+def scraped(supervisor: Controller) -> dict[str, float]:
+    """Return every sample of a scrape by its name and labels, as Prometheus reads them."""
+    text = metrics.exposition(metrics.registry_of(supervisor)).decode()
+    return {
+        sample.name + "".join(f"{{{name}={label}}}" for name, label in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_the_summary_says_state_reason_action_and_since(supervisor: Controller, clock: Clock) -> None:
+    """A probe's body names the state, why it is so, since when, and what to do."""
+    clock.now += 12.3456
+    said = summary(supervisor)
+
+    assert said["state"] == "UNREACHABLE"
+    assert said["reason"] == "waiting for Ollama at http://127.0.0.1:11434"
+    assert said["action"]
+    assert said["since_seconds"] == 12.346
+    since = datetime.fromisoformat(said["since"])
+    assert said["since"].endswith("Z")
+    assert abs(datetime.now(UTC) - since - timedelta(seconds=12.3456)) < timedelta(seconds=5)
+
+
+def test_at_first_the_status_knows_little(supervisor: Controller) -> None:
+    """Before Ollama was seen the status has its whole shape, and null for all that is not known."""
+    said = status(supervisor)
+
+    assert (said["startup"], said["epoch"]) == (False, 0)
+    assert said["agent"] == {"version": __version__, "uptime_seconds": 0.0}
+    assert said["ollama"] == {"url": "http://127.0.0.1:11434", "version": None}
+    assert said["models"] == [
+        {"model": "smollm2", "num_ctx": 8192, **NEVER_SEEN},
+        {"model": "embeddinggemma", "num_ctx": 2048, **NEVER_SEEN},
+    ]
+    assert [entry["phase"] for entry in said["waterfall"]["phases"]] == ["agent_up"]
+    assert said["watch"] == {"failures_in_a_row": 0, "last_check_seconds_ago": None, "reloads": 0}
+
+
+def test_when_ready_the_status_knows_all(supervisor: Controller, clock: Clock) -> None:
+    """A ready instance's status shows the models as stored, loaded and proven, the waterfall and the watch."""
+    bring_up(supervisor, clock)
+    supervisor.record.last_check = 1004.0
+    supervisor.record.reloads.update(["ModelEvicted", "ContextDrifted", "ModelEvicted"])
+    clock.now = 1005.5
+    said = status(supervisor)
+
+    assert (said["state"], said["startup"], said["epoch"], said["since_seconds"]) == ("READY", True, 1, 2.5)
+    assert said["ollama"]["version"] == "0.32.15"
+    assert said["agent"]["uptime_seconds"] == 5.5
+    assert said["models"][0] == {
+        "model": "smollm2",
+        "num_ctx": 8192,
+        "digest": DIGEST,
+        "size_bytes": 98_000_000,
+        "context_length": 8192,
+        "memory_bytes": 200_000_000,
+        "vram_bytes": 50_000_000,
+        "device": "cpu+gpu",
+    }
+    assert said["waterfall"]["gap_seconds"] == 2.9
+    assert said["waterfall"]["load_bytes_per_second"] == 49e6
+    assert said["watch"] == {"failures_in_a_row": 0, "last_check_seconds_ago": 1.5, "reloads": 3}
+
+
+def test_the_status_is_json(supervisor: Controller, clock: Clock) -> None:
+    """The status can be written as strict JSON at every stage."""
+    json.dumps(status(supervisor), allow_nan=False)
+    bring_up(supervisor, clock)
+    json.dumps(status(supervisor), allow_nan=False)
+
+
+@pytest.mark.parametrize(("seen", "pinned"), [(4096, 4096), (None, None)])
+def test_a_context_that_nobody_chose_is_the_proven_one(seen: int | None, pinned: int | None) -> None:
+    """A model without a pinned context is held to the one that it was proven with; a chosen one stays."""
+    record = Observed.begin(0.0, (ModelSpec("smollm2"), ModelSpec("other", 2048)))
+    record.resident["smollm2"] = record.resident["other"] = replace(RESIDENT, context_length=seen)
+
+    record.pin_observed()
+
+    assert record.pins == (ModelSpec("smollm2", pinned), ModelSpec("other", 2048))
+
+
+def test_metrics_at_first(supervisor: Controller) -> None:
+    """Before anything is seen the metrics say not ready, the state, and that nothing was checked."""
+    samples = scraped(supervisor)
+
+    assert samples["probe_agent_ready"] == 0
+    assert samples["probe_agent_state{state=UNREACHABLE}"] == 1
+    assert sum(samples[f"probe_agent_state{{state={state}}}"] for state in ReadinessState) == 1
+    assert samples["probe_agent_startup_phase_seconds{phase=agent_up}"] == 0
+    assert samples["probe_agent_checks_total"] == 0
+    assert "probe_agent_startup_gap_seconds" not in samples
+    assert "probe_agent_load_bytes_per_second" not in samples
+
+
+def test_metrics_when_ready(supervisor: Controller, clock: Clock) -> None:
+    """A ready instance's metrics have the state, the cold start, and the models' context and memory."""
+    bring_up(supervisor, clock)
+    samples = scraped(supervisor)
+
+    assert samples["probe_agent_ready"] == 1
+    assert samples["probe_agent_state{state=READY}"] == 1
+    assert samples["probe_agent_transitions_total{from_state=WARMING}{to_state=READY}"] == 1
+    assert samples["probe_agent_startup_phase_seconds{phase=load}"] == pytest.approx(2.0)
+    assert samples["probe_agent_startup_gap_seconds"] == pytest.approx(2.9)
+    assert samples["probe_agent_load_bytes_per_second"] == pytest.approx(49e6)
+    assert samples["probe_agent_context_length{model=smollm2}"] == 8192
+    assert samples["probe_agent_model_memory_bytes{model=smollm2}"] == 200_000_000
+    assert samples["probe_agent_model_vram_bytes{model=smollm2}"] == 50_000_000
+
+
+def test_metrics_count_what_the_record_counts(supervisor: Controller) -> None:
+    """Every count of the record is a counter, with its kind or cause as label."""
+    record = supervisor.record
+    record.checks, record.check_seconds, record.unpinned = 7, 0.25, 2
+    record.warmup_prompts, record.warmup_refused = 9, 1
+    record.failures["ServerTimeout"] = 3
+    record.reloads["ModelEvicted"] = 4
+    record.resident["smollm2"] = replace(RESIDENT, context_length=None)
+    samples = scraped(supervisor)
+
+    assert samples["probe_agent_checks_total"] == 7
+    assert samples["probe_agent_check_seconds_total"] == 0.25
+    assert samples["probe_agent_unpinned_total"] == 2
+    assert samples["probe_agent_warmup_prompts_total"] == 9
+    assert samples["probe_agent_warmup_refused_total"] == 1
+    assert samples["probe_agent_failures_total{kind=ServerTimeout}"] == 3
+    assert samples["probe_agent_reloads_total{cause=ModelEvicted}"] == 4
+    assert samples["probe_agent_context_length{model=smollm2}"] == 0
+
+
+def test_each_scrape_reads_anew(supervisor: Controller) -> None:
+    """One registry shows the state at the moment of each scrape."""
+    registry = metrics.registry_of(supervisor)
+    assert b'probe_agent_state{state="STOPPING"} 0.0' in metrics.exposition(registry)
+
+    supervisor._observe(StopRequested(reason="SIGTERM received"))
+
+    assert b'probe_agent_state{state="STOPPING"} 1.0' in metrics.exposition(registry)
+
+
+def test_every_metric_has_a_help_text_and_our_prefix(supervisor: Controller, clock: Clock) -> None:
+    """Every metric is named probe_agent_ and explained."""
+    bring_up(supervisor, clock)
+
+    for family in text_string_to_metric_families(metrics.exposition(metrics.registry_of(supervisor)).decode()):
+        assert family.name.startswith("probe_agent_")
+        assert family.documentation.endswith(".")

@@ -1,0 +1,241 @@
+"""What must be true of the models before they are READY, and what is said when it is not."""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lab.agent import Agent
+from lab.scripted import Ollama
+from lab.servers import NO_TLS
+from ops.standin import (
+    Hang,
+    Status,
+    StoredModel,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_absent_model_is_waited_for(ollama: Ollama) -> None:
+    """A model that is not in the store is named with what is there; once it is there it gets ready."""
+    async with Agent(ollama.url, MODEL="other@2048") as agent:
+        await agent.until("VERIFYING", "other is not in Ollama's store (which holds: m:latest)")
+        ollama.app.models.add(StoredModel("other", num_ctx=2048, trained_context=8192))
+        await agent.until("READY")
+
+
+async def test_a_model_deleted_before_its_load_is_absent(ollama: Ollama) -> None:
+    """A load that answers 404 leads back to verifying."""
+    ollama.app.faults.on("/api/generate", Status(404, '{"error": "model \'m\' not found"}'))
+    async with Agent(ollama.url) as agent:
+        await agent.until("VERIFYING", "model 'm' not found")
+        ollama.app.faults.clear()
+        await agent.until("READY")
+
+
+async def test_a_model_replaced_under_its_name_is_failed(ollama: Ollama) -> None:
+    """The digest is held against what is loaded, too: a model that was replaced in the store is not served."""
+    digest = ollama.app.models.find("m").digest
+    async with Agent(ollama.url, MODEL_DIGEST=digest) as agent:
+        await agent.until("READY")
+        ollama.app.models.change("m", digest="ff" * 32)
+        await ollama.client(keep_alive=0)
+        await agent.until("FAILED", "has digest ffffffffffff")
+
+
+async def test_a_wrong_digest_is_failed(ollama: Ollama) -> None:
+    """A model with another digest than the expected one is never loaded."""
+    async with Agent(ollama.url, MODEL_DIGEST="ab" * 32) as agent:
+        await agent.until("FAILED", "expected abababababab")
+        assert agent.supervisor.settled.is_set()
+        assert agent.supervisor.alive()
+    assert ollama.engine.starts == []
+
+
+async def test_a_context_above_the_trained_one_is_failed(ollama: Ollama) -> None:
+    """A pin that the model cannot attain is told before the load, with the longest context that it has."""
+    async with Agent(ollama.url, MODEL="m@9000") as agent:
+        await agent.until("FAILED", "trained with a context of 8192")
+    assert ollama.engine.starts == []
+
+
+def tags_of_an_old_ollama(ollama: Ollama) -> str:
+    """What `/api/tags` says before 0.30: neither trained context nor capabilities."""
+    listed = httpx.get(f"{ollama.url}/api/tags", verify=NO_TLS).json()
+    for model in listed["models"]:
+        model.pop("capabilities", None)
+        model["details"].pop("context_length", None)
+    return json.dumps(listed)
+
+
+@pytest.mark.parametrize("shown", [True, False], ids=["shown", "not shown"])
+async def test_an_old_ollama_is_not_blamed_for_a_client(ollama: Ollama, shown: bool) -> None:
+    """A client that drifts during the very first load is drift, not a model of short context."""
+    ollama.app.faults.on("/api/tags", Status(200, tags_of_an_old_ollama(ollama)))
+    ollama.app.faults.on("/api/ps", Hang())
+    async with Agent(ollama.url) as agent:
+        await agent.until_true(lambda: bool(ollama.looks()), lambda: "a look")
+        await ollama.client(prompt="x", options={"num_ctx": 1024})
+        ollama.app.faults.clear()
+        if not shown:
+            ollama.app.faults.on("/api/show", Status(500, "gone"))
+        await agent.until("LOADING", "loaded with a context of 1024")
+        await agent.until("READY")
+
+
+async def test_an_old_ollama_shows_an_unattainable_context_after_the_load(ollama: Ollama) -> None:
+    """Where `/api/tags` does not tell the trained context, the capped one betrays it."""
+    ollama.app.faults.on("/api/tags", Status(200, tags_of_an_old_ollama(ollama)))
+    async with Agent(ollama.url, MODEL="m@9000") as agent:
+        await agent.until("FAILED", "trained with a context of 8192")
+
+
+async def test_an_embedding_model_is_proven_by_a_vector(ollama: Ollama) -> None:
+    """A model that only embeds is loaded and proven through /api/embed, and needs no chat to be warm."""
+    ollama.app.models.add(StoredModel("e", num_ctx=2048, trained_context=2048, capabilities=("embedding",)))
+    async with Agent(ollama.url, MODEL="e@2048") as agent:
+        await agent.until("READY")
+    assert [body["input"] for body in ollama.asked("/api/embed")][:2] == ["", "Hi"]
+    assert ollama.asked("/api/chat") == []
+
+
+async def test_an_old_ollama_shows_that_a_model_embeds(ollama: Ollama) -> None:
+    """Where `/api/tags` does not tell capabilities, the refused load is explained by /api/show."""
+    ollama.app.models.add(StoredModel("e", num_ctx=2048, trained_context=2048, capabilities=("embedding",)))
+    ollama.app.faults.on("/api/tags", Status(200, tags_of_an_old_ollama(ollama)))
+    async with Agent(ollama.url, MODEL="e@2048") as agent:
+        await agent.until("READY")
+
+
+async def test_a_model_that_cannot_be_shown_is_damaged(ollama: Ollama) -> None:
+    """A refused load of a model that cannot be shown stays a failed load."""
+    ollama.app.faults.on("/api/generate", Status(400, '{"error": "\\"m\\" does not support generate"}'))
+    ollama.app.faults.on("/api/show", Status(500, "gone"))
+    async with Agent(ollama.url) as agent:
+        await agent.until("LOADING", "does not support generate")
+        assert "damaged" in agent.supervisor.readiness.action
+
+
+async def test_several_models_are_ready_together(ollama: Ollama) -> None:
+    """Ready means that every model is loaded and proven."""
+    ollama.app.models.add(StoredModel("e", num_ctx=1024, trained_context=2048, capabilities=("embedding",)))
+    async with Agent(ollama.url, MODEL="m@2048,e@1024") as agent:
+        await agent.until("READY")
+        assert [proof.model for proof in agent.supervisor.readiness.proofs] == ["m", "e"]
+
+
+async def test_a_runner_that_another_tag_started_is_recognised(ollama: Ollama) -> None:
+    """Tags of one blob share a runner, listed under the first-loaded name: that is no eviction."""
+    blob = ollama.app.models.find("m").blob
+    ollama.app.models.add(StoredModel("twin", num_ctx=2048, trained_context=8192, blob=blob))
+    await ollama.client(model="twin", prompt="")
+    async with Agent(ollama.url) as agent:
+        await agent.until("READY")
+        assert agent.supervisor.record.pins[0].alias == "twin:latest"
+        await agent.until_true(lambda: agent.supervisor.record.checks >= 2, lambda: "two checks")
+        assert agent.supervisor.readiness.ready
+    assert len(ollama.engine.starts) == 1
+
+
+async def test_models_that_push_each_other_out_are_not_ready() -> None:
+    """Two models on a server that holds one: not ready, and the reason names the variable to raise."""
+    server = Ollama(max_loaded_models=1)
+    server.app.models.add(StoredModel("n", num_ctx=2048, trained_context=8192))
+    with server.running:
+        async with Agent(server.url, MODEL="m@2048,n@2048") as agent:
+            await agent.until("LOADING", "model m is not loaded (loaded: n:latest)")
+            assert "OLLAMA_MAX_LOADED_MODELS" in agent.supervisor.readiness.action
+
+
+async def test_weights_outside_the_gpu_are_not_ready(ollama: Ollama) -> None:
+    """With device gpu a spilled model is not ready, says how much lies outside, and gets ready when it fits."""
+    ollama.engine.vram_fraction = 0.5
+    async with Agent(ollama.url, DEVICE="gpu") as agent:
+        await agent.until("LOADING", "lie outside GPU memory")
+        ollama.app.spill("m", fraction_in_vram=1.0)
+        await agent.until("READY")
+        ollama.app.spill("m", fraction_in_vram=0.9)
+        await agent.until("LOADING", "lie outside GPU memory")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Status(500, '{"error": "invalid api key"}'), "does not answer"),
+        (Status(200, '{"model": "m", "response": "", "done": true}'), "generated nothing"),
+    ],
+)
+async def test_loaded_is_not_taken_for_able_to_serve(
+    ollama: Ollama, answer: Status, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load that succeeds proves nothing: without a generated token the model is not ready."""
+    async with Agent(ollama.url) as agent:
+        monkeypatch.setattr(agent.server, "prove", _broken_proof(agent, ollama, answer))
+        await agent.until("LOADING", reason)
+
+
+def _broken_proof(agent: Agent, ollama: Ollama, answer: Status) -> Callable[..., Awaitable[int]]:
+    """Let the server answer the proof, and only it, as told."""
+    real = agent.server.prove
+
+    async def prove(*given: Any, **named: Any) -> int:
+        ollama.app.faults.on("/api/generate", answer)
+        try:
+            return await real(*given, **named)
+        finally:
+            ollama.app.faults.clear()
+
+    return prove
+
+
+async def test_warm_up_prompts_of_the_operator_fill_every_slot(ollama: Ollama, tmp_path: Path) -> None:
+    """Three prompts on two slots are four requests, the first one again at the end."""
+    file = tmp_path / "prompts.jsonl"
+    file.write_text("\n".join(json.dumps({"messages": [{"role": "user", "content": word}]}) for word in "abc"))
+    async with Agent(ollama.url, WARMUP_PROMPTS=str(file), OLLAMA_NUM_PARALLEL="2") as agent:
+        await agent.until("READY")
+    sent = sorted(chat["messages"][0]["content"] for chat in ollama.asked("/api/chat"))
+    assert sent == ["a", "a", "b", "c"]
+
+
+async def test_a_refused_warm_up_prompt_is_left_out(ollama: Ollama, caplog: pytest.LogCaptureFixture) -> None:
+    """A prompt that Ollama refuses is no reason not to serve: it is logged and counted."""
+    ollama.app.faults.on("/api/chat", Status(400, '{"error": "this model has no eyes"}'))
+    async with Agent(ollama.url) as agent:
+        await agent.until("READY")
+        assert agent.supervisor.record.warmup_refused == 1
+    assert "no eyes" in caplog.text
+
+
+async def test_a_prompt_that_always_breaks_is_left_out(ollama: Ollama) -> None:
+    """A 500 may be the runner's fault or the prompt's: after a second one, on a new load, the prompt is left out."""
+    ollama.app.faults.on("/api/chat", Status(500, '{"error": "option must be a number"}'))
+    async with Agent(ollama.url) as agent:
+        await agent.until("READY")
+        assert agent.supervisor.record.warmup_refused == 1
+        assert agent.supervisor.readiness.epoch == 2
+
+
+async def test_a_runner_that_breaks_in_the_warm_up_is_loaded_again(ollama: Ollama) -> None:
+    """A 500 in the warm-up voids the proof: the load begins anew."""
+    ollama.app.faults.on("/api/chat", Status(500, '{"error": "runner died"}'))
+    async with Agent(ollama.url) as agent:
+        await agent.until("LOADING", "runner died")
+        ollama.app.faults.clear()
+        await agent.until("READY")
+        assert agent.supervisor.readiness.epoch > 1
+
+
+async def test_what_was_proven_must_hold_after_the_warm_up(ollama: Ollama) -> None:
+    """A model that spills out of GPU memory while it is warmed is not ready."""
+    ollama.engine.vram_fraction = 1.0
+    ollama.app.faults.on("/api/chat", Hang())
+    async with Agent(ollama.url, DEVICE="gpu") as agent:
+        await agent.until("WARMING")
+        ollama.app.spill("m", fraction_in_vram=0.5)
+        ollama.app.faults.clear()
+        await agent.until("LOADING", "lie outside GPU memory")

@@ -1,0 +1,135 @@
+"""The pages hold every setting, endpoint, field and metric: documentation that cannot rot."""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from probe_agent.endpoints import app, paths
+from probe_agent.endpoints.status import status
+from probe_agent.readiness.controller import Controller
+from probe_agent.readiness.states import ReadinessState
+from probe_agent.settings import VARIABLES, Variable
+from probe_agent.sources.mount import MountSource
+from tests.agent.conftest import Clock
+from tests.agent.endpoints.test_metrics_status import bring_up
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ENDPOINTS = (ROOT / "docs/endpoints.md").read_text(encoding="utf-8")
+
+
+def rows(page: str) -> list[list[str]]:
+    """Return the cells of a page's tables, row by row."""
+    return [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in page.splitlines() if line.startswith("|")
+    ]
+
+
+ROWS = rows(README)
+PATHS = [path for spellings in paths.PATHS.values() for path in spellings] + ["/status", "/metrics", "/"]
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=[variable.name for variable in VARIABLES])
+def test_every_setting_stands_in_the_readme(variable: Variable) -> None:
+    """Each variable has a row in the README's table, with the default that it really has."""
+    default = "required" if variable.default is None else f"`{variable.default}`" if variable.default else "unset"
+
+    assert [row[1] for row in ROWS if row[0] == f"`{variable.name}`"] == [default]
+
+
+def test_the_readme_names_no_setting_that_is_not_there() -> None:
+    """Every PROBE_AGENT_ variable that the README speaks of exists."""
+    assert set(re.findall(r"PROBE_AGENT_[A-Z_]*[A-Z]", README)) <= {variable.name for variable in VARIABLES}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_endpoint_stands_in_the_readme(path: str) -> None:
+    """Each path that the agent answers has its place in a table of the README."""
+    assert any(f"`{path}`" in row[0] for row in ROWS)
+
+
+@pytest.mark.parametrize("state", ReadinessState)
+def test_every_state_stands_in_the_readme(state: ReadinessState) -> None:
+    """Each state that a probe's body can name is named in the README."""
+    assert re.search(rf"\b{state}\b", README)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")),
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+    ],
+)
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    """Every relative link of the documentation leads to a file that is there."""
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text(encoding="utf-8"))
+
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+async def scrape(supervisor: Controller) -> str:
+    """Return the text of `/metrics` as the application answers it."""
+    transport = httpx.ASGITransport(app.build(supervisor))
+    async with httpx.AsyncClient(transport=transport, base_url="http://agent") as client:
+        return (await client.get("/metrics")).text
+
+
+@pytest.fixture
+def metric_names(supervisor: Controller, clock: Clock) -> set[str]:
+    """The names of all metrics of a ready agent that has a source."""
+    supervisor.source = MountSource(Path("/models"))
+    bring_up(supervisor, clock)
+    return set(re.findall(r"^# TYPE (\S+) ", asyncio.run(scrape(supervisor)), re.MULTILINE))
+
+
+def test_the_documented_metrics_are_the_metrics(metric_names: set[str]) -> None:
+    """The table of metrics has a row for each metric of a scrape, and no others."""
+    documented = {match[1] for row in rows(ENDPOINTS) if (match := re.fullmatch(r"`(probe_agent_\w+)`", row[0]))}
+
+    assert documented == metric_names
+
+
+def leaves(value: object, name: str = "") -> Iterator[str]:
+    """Yield the names of all fields that hold no others, each with those around it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{name}.{key}" if name else key)
+    elif isinstance(value, list) and value:
+        yield from leaves(value[0], f"{name}[]")
+    else:
+        yield name
+
+
+def documented_fields() -> Iterator[str]:
+    """Yield the names in the table of fields; one that begins with a dot is a sibling of the one before it."""
+    table = ENDPOINTS.partition("## Metrics")[0]
+    for row in rows(table):
+        around = ""
+        for dots, name in re.findall(r"`((?:[a-z_]*(?:\[\])?\.)*)([a-z_]+)`", row[0]):
+            around = around if dots == "." else dots
+            yield around + name
+
+
+def test_the_documented_fields_of_status_are_its_fields(supervisor: Controller, clock: Clock) -> None:
+    """The table of fields names each field of a ready agent's `/status`, and no others."""
+    supervisor.source = MountSource(Path("/models"))
+    bring_up(supervisor, clock)
+
+    assert set(documented_fields()) == set(leaves(status(supervisor)))
+
+
+def test_every_finding_that_there_can_be_is_explained() -> None:
+    """Each rule that the golden findings of `ops lint` name stands in its page."""
+    page = (ROOT / "docs/lint.md").read_text(encoding="utf-8")
+    golden = [json.loads(path.read_text("utf-8"))["findings"] for path in ROOT.glob("tests/lint/*.json")]
+    found = {each["rule"] for findings in golden for each in findings}
+
+    assert [rule for rule in sorted(found) if f"`{rule}`" not in page] == []
