@@ -8,7 +8,9 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 AGENT  := tests/agent
 # Files of tests run side by side, each whole: what its tests share is started once.
 SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
-LOCK   := --generate-hashes --no-emit-index-url --universal --python-version 3.11 --no-annotate
+# The agent is installed from this checkout, so no lock file names it.
+COMPILE := uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --no-emit-package probe-agent \
+	--universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-agent test-rest test-live test-images lint style types fmt bench faults soak lock clean
@@ -62,11 +64,12 @@ faults: $(VENV)/test.stamp ## run the fault matrix, keep its result, write the t
 soak: $(VENV)/test.stamp ## an hour of random faults under steady clients (ARGS='--seconds 60': a try; --shipped: service.yaml's settings)
 	$(BIN)/python -m lab.faults.soak $(ARGS)
 
-lock: ## re-resolve the hash-locked requirements (needs uv)
-	uv pip compile --quiet --upgrade $(LOCK) probe-agent/requirements.in -o probe-agent/requirements.txt
-	uv pip compile --quiet --upgrade $(LOCK) -c probe-agent/requirements.txt ops/requirements.in -o ops/requirements.txt
-	uv pip compile --quiet --upgrade $(LOCK) -c ops/requirements.txt tests/requirements.in -o tests/requirements.txt
-	uv pip compile --quiet $(LOCK) --no-deps ops/model-requirements.in -o ops/model-requirements.txt
+lock: ## lock what the pyproject.toml files ask for, with hashes (needs uv; UPGRADE=--upgrade takes newer versions)
+	$(COMPILE) probe-agent/pyproject.toml -o probe-agent/requirements.txt
+	$(COMPILE) -c probe-agent/requirements.txt ops/pyproject.toml --group ops/pyproject.toml:build -o ops/requirements.txt
+	$(COMPILE) -c ops/requirements.txt ops/pyproject.toml --group ops/pyproject.toml:build --group pyproject.toml:test \
+		-o tests/requirements.txt
+	$(COMPILE) --no-deps --group ops/pyproject.toml:model -o ops/model-requirements.txt
 
 clean: ## remove the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* .hypothesis
