@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from ops.lint.rules.resources import gib
+from ops.cloudrun.limits import gib
 from ops.up.manifest import read_service
 from probe_agent.settings import Settings
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ops.cloudrun.prices import HOUR_SECONDS, usd_per_million_tokens
+from ops.cloudrun.scaling import rule_of_thumb
 from ops.loadtest import figures, knee
 from ops.loadtest.loads import Loop
-from ops.plan import concurrency, cost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ class Rule:
 
     def value(self, parallel: int) -> int:
         """Return (models x parallel) + (models x batch)."""
-        return concurrency.rule_of_thumb(self.models, parallel, self.batch)
+        return rule_of_thumb(self.models, parallel, self.batch)
 
     def words(self, parallel: int) -> str:
         """Return the calculation as people write it."""
@@ -75,9 +76,7 @@ def conclude(run: Run, limits: Sequence[Limit], rule: Rule, usd_per_second: floa
         found = figures.of(step.usable, limits)
         price = None
         if usd_per_second is not None and "tokens_per_second" in found and found["tokens_per_second"].value > 0:
-            price = found["tokens_per_second"].under(
-                cost.usd_per_million_tokens(usd_per_second * cost.HOUR_SECONDS, 1.0)
-            )
+            price = found["tokens_per_second"].under(usd_per_million_tokens(usd_per_second * HOUR_SECONDS, 1.0))
         if step.repetitions:
             measured.append(knee.Measured(step.parallel, step.load, step.stopped, found, price))
     slots = sorted({step.parallel for step in run.steps if step.parallel is not None})

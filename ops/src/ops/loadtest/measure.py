@@ -9,6 +9,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ops.cloudrun.prices import PriceUnknown
 from ops.loadtest import conclusion, lengths, limits, local, money, run, settings, stopping, words, workload
 from ops.loadtest.conclusion import Rule
 from ops.loadtest.credentials import Credentials
@@ -16,7 +17,6 @@ from ops.loadtest.errors import InputError, LoadTestError, LocalError
 from ops.loadtest.progress import Display, row_of, table
 from ops.loadtest.settings import Settings
 from ops.loadtest.sweep import Sweep
-from ops.plan.cost import PriceUnknown
 
 if TYPE_CHECKING:
     import argparse

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from ops.cloudrun.prices import HOUR_SECONDS, Instance, PriceUnknown, list_prices, usd_per_hour
 from ops.loadtest.errors import InputError
-from ops.plan import cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ UNITS = {
 ACCELERATOR, GPU = "run.googleapis.com/accelerator", "nvidia.com/gpu"
 
 
-def instance(document: Mapping[str, Any]) -> cost.Instance:
+def instance(document: Mapping[str, Any]) -> Instance:
     """Return what one instance of a service has, all its containers together.
 
     Raises:
@@ -43,10 +43,10 @@ def instance(document: Mapping[str, Any]) -> cost.Instance:
     off = str(annotations.get("run.googleapis.com/gpu-zonal-redundancy-disabled", "false")).lower() == "true"
     gpu = selector.get(ACCELERATOR) if any(GPU in each for each in limits) else None
     if gpu is None and any(GPU in each for each in limits):
-        raise cost.PriceUnknown(f"a container asks for {GPU}, but no nodeSelector ({ACCELERATOR}) says which")
+        raise PriceUnknown(f"a container asks for {GPU}, but no nodeSelector ({ACCELERATOR}) says which")
     vcpu = sum(_cpu(str(each.get("cpu", "1"))) for each in limits)
     gib = sum(_gib(str(each.get("memory", "512Mi"))) for each in limits)
-    return cost.Instance(vcpu, gib, gpu, zonal_redundancy=not off)
+    return Instance(vcpu, gib, gpu, zonal_redundancy=not off)
 
 
 def usd_per_second(document: Mapping[str, Any] | None, given: float | None) -> float | None:
@@ -58,13 +58,13 @@ def usd_per_second(document: Mapping[str, Any] | None, given: float | None) -> f
 
     """
     if given is not None:
-        return given / cost.HOUR_SECONDS
+        return given / HOUR_SECONDS
     if document is None:
         return None
-    prices, wanted = cost.list_prices(), instance(document)
+    prices, wanted = list_prices(), instance(document)
     if wanted.gpu is not None and wanted.gpu not in prices.gpu_second:
-        raise cost.PriceUnknown(f"no public price of {wanted.gpu} was found")
-    return cost.usd_per_hour(wanted, prices) / cost.HOUR_SECONDS
+        raise PriceUnknown(f"no public price of {wanted.gpu} was found")
+    return usd_per_hour(wanted, prices) / HOUR_SECONDS
 
 
 def _cpu(text: str) -> float:

@@ -11,7 +11,7 @@ from ops.plan import startup
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ops.plan.concurrency import Traffic
+    from ops.cloudrun.scaling import Traffic
     from ops.plan.gguf_facts import ModelShape
     from ops.plan.gpus import Device
     from ops.plan.memory import Load

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops import yaml_edit
-from ops.plan import cost, planning, question, table
+from ops.cloudrun.prices import Prices, list_prices
+from ops.plan import planning, question, table
 from ops.plan.asked import Source
 from ops.plan.document import document
 from ops.plan.errors import PlanError, PlanRefused, SourceError
@@ -69,8 +70,8 @@ def _show(arguments: argparse.Namespace, plan: Plan, changes: list[str], console
             console.print(line, soft_wrap=True, markup=False)
 
 
-def _prices(gpu_price: float | None, gpu: str) -> cost.Prices:
-    prices = cost.list_prices()
+def _prices(gpu_price: float | None, gpu: str) -> Prices:
+    prices = list_prices()
     return prices.with_gpu(gpu, gpu_price) if gpu_price else prices
 
 

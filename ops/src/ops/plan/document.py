@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ops.plan.settings import settings
 
 if TYPE_CHECKING:
-    from ops.plan.concurrency import Scaling
+    from ops.cloudrun.scaling import Scaling
     from ops.plan.planning import Plan
 
 

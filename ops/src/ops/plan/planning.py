@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ops import kv_cache
-from ops.plan import concurrency, cost, startup
+from ops.cloudrun.prices import HOUR_SECONDS, Instance, Prices, PriceUnknown, usd_per_hour, usd_per_million_tokens
+from ops.cloudrun.scaling import IDLE_SECONDS, Scaling, autoscale, rule_of_thumb
+from ops.plan import startup
 from ops.plan.errors import PlanRefused
 from ops.plan.fits import Fit, fit_of, memory_of
 from ops.plan.gpus import host_room, usable
@@ -62,7 +64,7 @@ class Plan:
     fits: tuple[Fit, ...]
     at_once: int
     """containerConcurrency: requests that one instance is sent at once."""
-    scaling: concurrency.Scaling | None
+    scaling: Scaling | None
     budget: startup.Budget | None
     costs: Costs | None
     price_unknown: str
@@ -70,7 +72,7 @@ class Plan:
     """What throughput, latency and cost become with each number of slots that was measured."""
     left_out: tuple[str, ...]
     """Why a number of slots that was measured cannot be planned."""
-    prices: cost.Prices
+    prices: Prices
 
     @property
     def total(self) -> int:
@@ -105,7 +107,7 @@ class Plan:
 MONTH_HOURS = 730
 
 
-def plan(asked: Asked, prices: cost.Prices) -> Plan:
+def plan(asked: Asked, prices: Prices) -> Plan:
     """Return the plan.
 
     Raises:
@@ -119,7 +121,7 @@ def plan(asked: Asked, prices: cost.Prices) -> Plan:
     return replace(found, fits=fits, choices=choices, left_out=left_out)
 
 
-def _alone(asked: Asked, prices: cost.Prices) -> Plan:
+def _alone(asked: Asked, prices: Prices) -> Plan:
     """Return the plan without what else would fit, or was measured."""
     device = replace(asked.device, memory_bytes=asked.memory_bytes or asked.device.memory_bytes)
     asked = replace(asked, device=device)
@@ -128,7 +130,7 @@ def _alone(asked: Asked, prices: cost.Prices) -> Plan:
         own = memory_of(asked, asked.load)
     except Unplannable as error:
         raise PlanRefused(str(error)) from error
-    at_once = concurrency.rule_of_thumb(asked.models, own.slots, asked.ideal_batch)
+    at_once = rule_of_thumb(asked.models, own.slots, asked.ideal_batch)
     if at_once > MOST_AT_ONCE:
         raise PlanRefused(
             f"{at_once} requests at once: Cloud Run takes at most {MOST_AT_ONCE}; plan fewer slots or models"
@@ -137,12 +139,12 @@ def _alone(asked: Asked, prices: cost.Prices) -> Plan:
     scaling = _scaling(asked, own, at_once, budget)
     try:
         costs, unknown = _costs(asked, scaling, prices), ""
-    except cost.PriceUnknown as error:
+    except PriceUnknown as error:
         costs, unknown = None, str(error)
     return Plan(asked, own, room, (), at_once, scaling, budget, costs, unknown, (), (), prices)
 
 
-def _choices(asked: Asked, prices: cost.Prices) -> tuple[tuple[Choice, ...], tuple[str, ...]]:
+def _choices(asked: Asked, prices: Prices) -> tuple[tuple[Choice, ...], tuple[str, ...]]:
     """Return a choice for each number of slots that was measured, and why others are none."""
     if asked.traffic is None:
         return (), ()
@@ -159,7 +161,7 @@ def _choices(asked: Asked, prices: cost.Prices) -> tuple[tuple[Choice, ...], tup
     return tuple(found), tuple(left_out)
 
 
-def _choice(own: Plan, scaling: concurrency.Scaling, slots: int, seconds: float) -> Choice:
+def _choice(own: Plan, scaling: Scaling, slots: int, seconds: float) -> Choice:
     return Choice(
         slots=slots,
         at_once=own.at_once,
@@ -187,10 +189,10 @@ def _budget(asked: Asked) -> startup.Budget | None:
     )
 
 
-def _scaling(asked: Asked, own: Memory, at_once: int, budget: startup.Budget | None) -> concurrency.Scaling | None:
+def _scaling(asked: Asked, own: Memory, at_once: int, budget: startup.Budget | None) -> Scaling | None:
     if asked.traffic is None:
         return None
-    return concurrency.scaling(
+    return autoscale(
         asked.traffic,
         own.slots,
         at_once,
@@ -202,14 +204,14 @@ def _scaling(asked: Asked, own: Memory, at_once: int, budget: startup.Budget | N
     )
 
 
-def _costs(asked: Asked, scaling: concurrency.Scaling | None, prices: cost.Prices) -> Costs:
+def _costs(asked: Asked, scaling: Scaling | None, prices: Prices) -> Costs:
     gpu = asked.device.name if asked.device.is_gpu else None
-    hour = cost.usd_per_hour(cost.Instance(asked.vcpu, asked.gib, gpu, asked.zonal_redundancy), prices)
-    tail = hour * concurrency.IDLE_SECONDS / cost.HOUR_SECONDS
+    hour = usd_per_hour(Instance(asked.vcpu, asked.gib, gpu, asked.zonal_redundancy), prices)
+    tail = hour * IDLE_SECONDS / HOUR_SECONDS
     if scaling is None or asked.traffic is None:
         return Costs(hour, tail, None, None)
     running = scaling.running
     billed = hour * (scaling.up_share if running == 1 else running)
     tokens = asked.traffic.rate * asked.tokens if asked.tokens and scaling.fits else None
-    million = cost.usd_per_million_tokens(billed, tokens) if tokens else None
+    million = usd_per_million_tokens(billed, tokens) if tokens else None
     return Costs(hour, tail, billed * MONTH_HOURS, million)

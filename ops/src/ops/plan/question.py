@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 import httpx
 
 from ops import kv_cache
+from ops.cloudrun.scaling import Traffic
 from ops.plan import options, startup
 from ops.plan import settings as names
 from ops.plan.asked import Asked, Source
-from ops.plan.concurrency import Traffic
 from ops.plan.errors import PlanRefused, SourceError
 from ops.plan.gpus import DEVICES, Device
 from ops.plan.memory import GIB, Load

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from ops import yaml_edit
-from ops.lint.rules.resources import accelerator, gib, sizes
+from ops.cloudrun.limits import gib
+from ops.lint.rules.resources import accelerator, sizes
 from ops.lint.values import mapping
 from ops.lint.view import REVISION as PLACE
 from ops.lint.view import REVISION_ANNOTATIONS, View

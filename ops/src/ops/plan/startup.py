@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ops.lint.rules.probes import BOUND, GPU_BOUND
-from ops.lint.rules.startup import OLDER_BOUND
+from ops.cloudrun.limits import OLDER_STARTUP_SECONDS, startup_seconds
 
 PERIOD_SECONDS = 10
 MARGIN = 2.0
@@ -46,7 +45,7 @@ class Budget:
     @property
     def fits_older_bound(self) -> bool:
         """Whether it keeps within the lower bound too, which older pages and the API's schema name."""
-        return self.seconds < OLDER_BOUND
+        return self.seconds < OLDER_STARTUP_SECONDS
 
 
 def budget(
@@ -64,4 +63,4 @@ def budget(
     """
     usual = around_seconds + size_bytes / bytes_per_second
     threshold = math.ceil(max(usual * margin, LEAST_SECONDS) / period)
-    return Budget(usual, period, threshold, GPU_BOUND if is_gpu else BOUND)
+    return Budget(usual, period, threshold, startup_seconds(gpu=is_gpu))

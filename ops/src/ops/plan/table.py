@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from ops.plan.concurrency import IDLE_SECONDS
+from ops.cloudrun.scaling import IDLE_SECONDS
 from ops.plan.memory import GIB, MIB
 from ops.plan.options import MOST_SLOTS
 from ops.plan.settings import settings

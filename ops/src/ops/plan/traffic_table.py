@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ops.plan.concurrency import TARGET
+from ops.cloudrun.scaling import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
 
-    from ops.plan.concurrency import Scaling
+    from ops.cloudrun.scaling import Scaling
     from ops.plan.planning import Choice, Plan
 
 SELDOM_PER_HOUR = 1e-4

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from ops.cloudrun.limits import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_SECONDS
 from ops.up import volumes
 from ops.up.errors import ManifestError
 from ops.up.yaml_node import Node
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from ops.up.volumes import Mount, Volume
 
 DEPENDENCIES_ANNOTATION = "run.googleapis.com/container-dependencies"
-DEFAULT_CONCURRENCY = 80
-"""Requests at once where the file names none (Admin API, RevisionSpec.containerConcurrency)."""
-DEFAULT_TIMEOUT_SECONDS = 300
-"""Cloud Run's default request time-out; the most is 3600."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ops.cloudrun.limits import DEFAULT_CONCURRENCY
+from ops.cloudrun.scaling import rule_of_thumb
 from ops.lint.findings import Options, Problem, Severity, rule
 from ops.lint.values import whole
 from ops.lint.view import REVISION, REVISION_ANNOTATIONS, View
-from ops.plan.concurrency import rule_of_thumb
-from ops.up.manifest import DEFAULT_CONCURRENCY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

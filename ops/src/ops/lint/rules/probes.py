@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ops.cloudrun.limits import GPU_STARTUP_SECONDS, PROBE_SECONDS, startup_seconds
 from ops.lint.findings import Options, Problem, Severity, rule
 from probe_agent.endpoints.paths import PATHS
 
@@ -14,10 +15,6 @@ if TYPE_CHECKING:
 
 STARTUP, LIVENESS, READINESS = "startupProbe", "livenessProbe", "readinessProbe"
 KINDS = (STARTUP, LIVENESS, READINESS)
-BOUND, GPU_BOUND = 600, 1800
-"""Seconds that a startup probe's delay, period, time-out and budget may each have; the second with a GPU."""
-MOST_SECONDS = 3600
-"""The same for other probes (Admin API, Probe)."""
 AGENT_PATHS = {STARTUP: PATHS["startup"], READINESS: PATHS["ready"], LIVENESS: PATHS["live"]}
 
 
@@ -52,7 +49,7 @@ def ollama_port(ollama: Container) -> int | None:
 def probe_bounds(view: View, _options: Options) -> Iterator[Problem]:
     """Delay, period, time-out and threshold lie within the platform's bounds, or it refuses the file."""
     for _, kind, probe in probes(view):
-        most = (GPU_BOUND if view.gpu else BOUND) if kind == STARTUP else MOST_SECONDS
+        most = startup_seconds(gpu=view.gpu) if kind == STARTUP else PROBE_SECONDS
         for name, value, low in (
             ("initialDelaySeconds", probe.initial_delay, 0),
             ("periodSeconds", probe.period, 1),
@@ -61,7 +58,7 @@ def probe_bounds(view: View, _options: Options) -> Iterator[Problem]:
         ):
             if not low <= value <= most:
                 reason = f"{name} is {value}; the platform takes {low} to {most}" + (
-                    " with a GPU" if most == GPU_BOUND else ""
+                    " with a GPU" if most == GPU_STARTUP_SECONDS else ""
                 )
                 yield Problem((*probe.place, name), reason, f"Choose a value from {low} to {most}.")
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ops.cloudrun.limits import (
+    ACCELERATOR,
+    CPU_AND_MEMORY,
+    GPU,
+    GPU_LEAST,
+    INSTANCE_CPU,
+    INSTANCE_GIB,
+    LARGE_GPU,
+    cpus,
+    gib,
+)
 from ops.lint.findings import Options, Problem, rule
 from ops.lint.values import mapping, text
 from ops.lint.view import REVISION, REVISION_ANNOTATIONS, Container, View
@@ -13,29 +23,7 @@ from ops.lint.view import REVISION, REVISION_ANNOTATIONS, Container, View
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CPU_AND_MEMORY = {1.0: (0.125, 4), 2.0: (0.125, 8), 4.0: (2, 16), 6.0: (4, 24), 8.0: (4, 32)}
-"""CPU limits that a container may have, and the GiB that go with each (Cloud Run, configure CPU limits)."""
-INSTANCE_CPU, INSTANCE_GIB = 8, 32
-"""The most that all containers of an instance have together, without the larger GPU."""
-GPU_LEAST = {"nvidia-l4": (4, 16), "nvidia-rtx-pro-6000": (20, 80)}
-"""CPU and GiB that an instance with each GPU has at least (Cloud Run, GPU support)."""
-LARGE_GPU = "nvidia-rtx-pro-6000"
-ACCELERATOR, GPU = "run.googleapis.com/accelerator", "nvidia.com/gpu"
-GIB_OF = {"Ki": 2**-20, "Mi": 2**-10, "Gi": 1, "Ti": 2**10, "": 2**-30, "k": 1e3 / 2**30}
-GIB_OF |= {"M": 1e6 / 2**30, "G": 1e9 / 2**30}
 SELECTOR = (*REVISION, "nodeSelector")
-
-
-def gib(quantity: Any) -> float | None:
-    """Read a memory quantity, in GiB; None for what is none."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(Ki|Mi|Gi|Ti|k|M|G|)", str(quantity))
-    return float(match[1]) * GIB_OF[match[2]] if match else None
-
-
-def cpus(quantity: Any) -> float | None:
-    """Read a CPU quantity, 1 or 1000m; None for what is none."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(m?)", str(quantity))
-    return float(match[1]) / (1000 if match[2] else 1) if match else None
 
 
 def accelerator(view: View) -> str:

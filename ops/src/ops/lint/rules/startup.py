@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ops.cloudrun.limits import OLDER_STARTUP_SECONDS, startup_seconds
 from ops.lint.findings import Options, Problem, Severity, rule
-from ops.lint.rules.probes import BOUND, GPU_BOUND, STARTUP, agent_port, asks_ollama, probes
+from ops.lint.rules.probes import STARTUP, agent_port, asks_ollama, probes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ops.lint.view import View
-
-OLDER_BOUND = 240
-"""Seconds for delay and budget together in older pages and in the API's own schema."""
 
 
 @rule("startup-missing")
@@ -53,7 +51,7 @@ def startup_asks_ollama(view: View, _options: Options) -> Iterator[Problem]:
 @rule("startup-budget")
 def startup_budget(view: View, _options: Options) -> Iterator[Problem]:
     """Threshold times period stays within the platform's bound; beyond the older bound of 240 s is a warning."""
-    most = GPU_BOUND if view.gpu else BOUND
+    most = startup_seconds(gpu=view.gpu)
     for _, kind, probe in probes(view):
         if kind != STARTUP:
             continue
@@ -61,9 +59,9 @@ def startup_budget(view: View, _options: Options) -> Iterator[Problem]:
         if probe.budget > most:
             reason = f"{sum_text}; the platform takes at most {most} s" + (" with a GPU" if view.gpu else "")
             yield Problem(probe.place, reason, f"Lower failureThreshold to at most {most // max(probe.period, 1)}.")
-        elif probe.budget + probe.initial_delay > OLDER_BOUND:
+        elif probe.budget + probe.initial_delay > OLDER_STARTUP_SECONDS:
             reason = f"{sum_text}, delay {probe.initial_delay} s; older documents and the API's schema say 240 s in all"
-            fix = f"Stay within {OLDER_BOUND} s where the model loads in time; else test with --dry-run first."
+            fix = f"Stay within {OLDER_STARTUP_SECONDS} s if the model loads in time; else test with --dry-run."
             yield Problem(probe.place, reason, fix, Severity.WARNING)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from ops.cloudrun.limits import gib
 from ops.lint.findings import Options, Problem, Severity, rule
-from ops.lint.rules.resources import gib
 from ops.lint.values import items, mapping, text
 from ops.lint.view import REVISION, REVISION_ANNOTATIONS, View
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ops.cloudrun.scaling import TARGET
 from ops.loadtest import figures, words
 from ops.loadtest.loads import Loop
-from ops.plan import concurrency
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,13 +79,13 @@ def _scaled(chosen: Measured) -> Iterator[str]:
     mean = figures.values(chosen.figures, "in_flight_mean")
     if mean is None:
         return
-    held = concurrency.TARGET * chosen.concurrency
+    held = TARGET * chosen.concurrency
     less = (
         "; with more than one instance each then makes less than this, and its tokens cost more" if mean > held else ""
     )
     yield (
         f"On average {words.number(mean)} requests were in the instance at once. Cloud Run adds instances so that each "
-        f"keeps near {concurrency.TARGET:.0%} of containerConcurrency, here {words.number(held)}{less}."
+        f"keeps near {TARGET:.0%} of containerConcurrency, here {words.number(held)}{less}."
     )
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.plan.concurrency import Traffic, queue, rule_of_thumb, scaling
-from ops.plan.cost import Instance, PriceUnknown, list_prices, usd_per_hour, usd_per_million_tokens
+from ops.cloudrun.prices import Instance, PriceUnknown, list_prices, usd_per_hour, usd_per_million_tokens
+from ops.cloudrun.scaling import Traffic, autoscale, queue, rule_of_thumb
 
 
 def test_three_models_four_parallel_and_a_batch_of_four_are_twenty_four() -> None:
@@ -49,7 +49,7 @@ def test_shares_are_shares(rate: float, seconds: float, slots: int) -> None:
 
 def test_rare_requests_meet_cold_starts() -> None:
     """One request in two hours finds the tail of fifteen minutes over, nearly always."""
-    found = scaling(Traffic(rate=1 / 7200, seconds=10.0), 4, 8, start_seconds=60.0)
+    found = autoscale(Traffic(rate=1 / 7200, seconds=10.0), 4, 8, start_seconds=60.0)
     assert found.instances == 1
     assert found.cold_share == pytest.approx(math.exp(-900 / 7200), rel=0.02)
     assert found.up_share == pytest.approx(1 - math.exp(-900 / 7200), abs=0.01)
@@ -57,13 +57,13 @@ def test_rare_requests_meet_cold_starts() -> None:
 
 def test_a_kept_instance_has_no_cold_start_and_is_always_billed() -> None:
     """With minScale 1 nobody waits for a start from zero, and every second costs."""
-    found = scaling(Traffic(rate=1 / 7200, seconds=10.0), 4, 8, start_seconds=60.0, least=1)
+    found = autoscale(Traffic(rate=1 / 7200, seconds=10.0), 4, 8, start_seconds=60.0, least=1)
     assert (found.cold_share, found.cold_starts_per_hour, found.up_share) == (0.0, 0.0, 1.0)
 
 
 def test_a_model_s_requests_wait_for_its_own_slots() -> None:
     """Two models share no slots: each is a queue with half the traffic, and waits are longer than in one."""
-    found = scaling(Traffic(rate=1.0, seconds=1.0), 1, 100, models=2, start_seconds=60.0).queue
+    found = autoscale(Traffic(rate=1.0, seconds=1.0), 1, 100, models=2, start_seconds=60.0).queue
     alone = queue(Traffic(rate=0.5, seconds=1.0), 1)
     assert (
         found.mean_wait_seconds == alone.mean_wait_seconds > queue(Traffic(rate=1.0, seconds=1.0), 2).mean_wait_seconds
@@ -75,7 +75,7 @@ def test_a_model_s_requests_wait_for_its_own_slots() -> None:
 
 def test_instances_are_added_until_each_holds_its_target() -> None:
     """Cloud Run keeps six tenths of containerConcurrency in each: 12 of 20 here; 30 at once need three instances."""
-    found = scaling(Traffic(rate=30.0, seconds=1.0), 20, 20, start_seconds=60.0, limit=5)
+    found = autoscale(Traffic(rate=30.0, seconds=1.0), 20, 20, start_seconds=60.0, limit=5)
     assert found.instances == 3
     assert found.fits
 
@@ -83,14 +83,14 @@ def test_instances_are_added_until_each_holds_its_target() -> None:
 def test_without_a_gpu_the_cpu_asks_for_more_instances() -> None:
     """One request keeps every core busy: instances are added until each is empty for four tenths of the time."""
     traffic = Traffic(rate=0.5, seconds=4.0)
-    on_gpu, on_cpu = (scaling(traffic, 4, 8, on_cpu=on_cpu, start_seconds=60.0) for on_cpu in (False, True))
+    on_gpu, on_cpu = (autoscale(traffic, 4, 8, on_cpu=on_cpu, start_seconds=60.0) for on_cpu in (False, True))
     assert (on_gpu.instances, on_cpu.instances) == (1, 3)
     assert on_cpu.queue.busy_share <= 0.6 < queue(Traffic(0.25, 4.0), 4).busy_share
 
 
 def test_a_limit_below_the_need_is_told() -> None:
     """Where maxScale stops the autoscaler, what is needed is still told, and that it does not fit."""
-    found = scaling(Traffic(rate=10.0, seconds=10.0), 4, 8, start_seconds=60.0, limit=2)
+    found = autoscale(Traffic(rate=10.0, seconds=10.0), 4, 8, start_seconds=60.0, limit=2)
     assert not found.fits
     assert found.instances > 2
     assert found.queue.mean_wait_seconds == math.inf
@@ -98,7 +98,7 @@ def test_a_limit_below_the_need_is_told() -> None:
 
 def test_a_stable_queue_above_the_target_fits() -> None:
     """Where maxScale stops the autoscaler but the slots keep up, waits are known: it fits, off target."""
-    found = scaling(Traffic(rate=0.9, seconds=4.0), 4, 8, start_seconds=60.0, limit=1)
+    found = autoscale(Traffic(rate=0.9, seconds=4.0), 4, 8, start_seconds=60.0, limit=1)
     assert found.fits
     assert not found.on_target
     assert (found.instances, found.running) == (2, 1)

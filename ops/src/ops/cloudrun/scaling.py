@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+# The share of containerConcurrency, and of the CPU, that Cloud Run keeps (its page "About instance autoscaling").
 TARGET = 0.6
-"""The share of containerConcurrency, and of the CPU, that Cloud Run keeps (its page "About instance autoscaling")."""
+# For how long at most an instance without requests is kept, and billed (Cloud Run, about instance autoscaling).
 IDLE_SECONDS = 900.0
-"""For how long at most an instance without requests is kept, and billed (Cloud Run, about instance autoscaling)."""
+# Where the search for a number of instances ends.
 MOST_INSTANCES = 1000
-"""Where the search for a number of instances ends."""
 
 
 def rule_of_thumb(models: int, parallel: int, batch: int | None = None) -> int:
@@ -43,16 +43,16 @@ class Traffic:
 class Queue:
     """One instance's queue in its steady state; with several models each one's, but for the last two."""
 
+    # The share of the slots that are busy, 0 to 1; from 1 on the queue grows without end.
     utilisation: float
-    """The share of the slots that are busy, 0 to 1; from 1 on the queue grows without end."""
+    # The share of requests that find no free slot.
     waiting_share: float
-    """The share of requests that find no free slot."""
     mean_wait_seconds: float
     p95_wait_seconds: float
+    # Requests in the instance on average, the waiting ones too: what Cloud Run counts as its concurrency.
     in_instance: float
-    """Requests in the instance on average, the waiting ones too: what Cloud Run counts as its concurrency."""
+    # The share of time without any request.
     empty_share: float
-    """The share of time without any request."""
 
     @property
     def busy_share(self) -> float:
@@ -64,16 +64,16 @@ class Queue:
 class Scaling:
     """What the autoscaler makes of the traffic."""
 
+    # As many as the traffic needs; more than `limit` are not started.
     instances: int
-    """As many as the traffic needs; more than `limit` are not started."""
     limit: int
+    # Of each of the instances that run; of a single one when the traffic is below it.
     queue: Queue
-    """Of each of the instances that run; of a single one when the traffic is below it."""
     cold_starts_per_hour: float
+    # The share of requests that wait for a start from zero instances, 0 to 1.
     cold_share: float
-    """The share of requests that wait for a start from zero instances, 0 to 1."""
+    # The share of time for which the first instance is billed, its start and its idle tail included.
     up_share: float
-    """The share of time for which the first instance is billed, its start and its idle tail included."""
 
     @property
     def fits(self) -> bool:
@@ -117,7 +117,7 @@ def _empty(offered: float, slots: int) -> float:
     return math.exp(-highest) / math.fsum(math.exp(term - highest) for term in terms)
 
 
-def scaling(
+def autoscale(
     traffic: Traffic,
     slots: int,
     concurrency: int,

@@ -27,8 +27,8 @@ class Prices:
     region: str
     vcpu_second: float
     gib_second: float
+    # By the GPU, then by whether its zonal redundancy is on.
     gpu_second: Mapping[str, Mapping[bool, float]]
-    """By the GPU, then by whether its zonal redundancy is on."""
     sources: Mapping[str, str]
 
     def with_gpu(self, gpu: str, usd_per_second: float) -> Prices:
@@ -48,7 +48,7 @@ class Instance:
 
 def list_prices() -> Prices:
     """Return the prices of prices.toml."""
-    raw: dict[str, Any] = tomllib.loads(files("ops.plan").joinpath("prices.toml").read_text(encoding="utf-8"))
+    raw: dict[str, Any] = tomllib.loads(files("ops.cloudrun").joinpath("prices.toml").read_text(encoding="utf-8"))
     gpus = {
         name: {True: each["with_zonal_redundancy"], False: each["without_zonal_redundancy"]}
         for name, each in raw["gpu_second"].items()

@@ -1,0 +1,1 @@
+"""What Cloud Run documents: its limits, how it scales, what it costs."""
