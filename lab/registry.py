@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from lab.servers import LOOPBACK, LoopbackServer
-from probe_agent.ollama.store import DEFAULT_HOST
+from probe_agent.ollama.names import DEFAULT_HOST
 
 if TYPE_CHECKING:
     from pathlib import Path

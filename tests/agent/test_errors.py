@@ -14,6 +14,7 @@ from probe_agent.errors import (
     ServerTimeout,
     ServerUnreachable,
     SettingsError,
+    cause_of,
 )
 
 ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ProbeAgentError)]
@@ -68,3 +69,16 @@ def test_a_refusal_names_request_status_and_message() -> None:
     assert error.reason == "/api/generate answered 404: model 'm' not found"
     assert (error.status, error.message) == (404, "model 'm' not found")
     assert error.action == OllamaError.action
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError("refused"), "refused"),
+        (ConnectionResetError(), "ConnectionResetError"),
+        (ValueError("a\x1b[2Jb\r\nc\ud83d"), r"a\x1b[2Jb\r\nc\ud83d"),
+    ],
+)
+def test_an_error_always_has_a_cause(error: Exception, cause: str) -> None:
+    """B4: an error without a text is named by its class; B2, B11: its text is made printable."""
+    assert cause_of(error) == cause

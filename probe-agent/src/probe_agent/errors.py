@@ -15,6 +15,13 @@ ProbeAgentError
 
 from collections.abc import Sequence
 
+from probe_agent.text import printable
+
+
+def cause_of(error: BaseException) -> str:
+    """Return what an error says, in printable text; where it says nothing, the name of its class."""
+    return printable(str(error)) or type(error).__name__
+
 
 class ProbeAgentError(Exception):
     """Base of all errors of this package."""

@@ -21,7 +21,14 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from probe_agent.errors import BadAnswer, OllamaError, RequestRefused, ServerTimeout, ServerUnreachable
+from probe_agent.errors import (
+    BadAnswer,
+    OllamaError,
+    RequestRefused,
+    ServerTimeout,
+    ServerUnreachable,
+    cause_of,
+)
 from probe_agent.late_import import whole_or_nothing
 from probe_agent.ollama.prompts import ChatPrompt
 from probe_agent.ollama.types import ModelSpec, RunningModel, ShownModel, StoredModel
@@ -236,7 +243,7 @@ def _translated(request: str, timeout: float | None = None) -> Iterator[None]:
         within = "" if timeout is None else f" within {timeout:g} s"
         raise ServerTimeout(f"{request} got no whole answer{within}") from error
     except (OSError, httpx.TransportError) as error:
-        raise ServerUnreachable(f"{request} failed: {error or type(error).__name__}") from error
+        raise ServerUnreachable(f"{request} failed: {cause_of(error)}") from error
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         # Whatever odd JSON leads to; pydantic's own errors are ValueErrors.
         raise BadAnswer(f"{request} got an answer that is not Ollama's: {_shortened(str(error))}") from error

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from probe_agent.errors import ManifestRefused
+from probe_agent.ollama.names import short_name, store_parts
 from probe_agent.strict_json import read_json
 
-DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG = "registry.ollama.ai", "library", "latest"
 # Of a path in the store: what Ollama itself accepts, and nothing that could lead out of it.
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}(?::[0-9]{1,5})?")
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -84,14 +84,10 @@ def manifest_path(model: str) -> str:
     >>> manifest_path("gemma3:4b-it-qat")
     'manifests/registry.ollama.ai/library/gemma3/4b-it-qat'
     """
-    rest, colon, tag = model.rpartition(":")
-    if not colon or "/" in tag:
-        rest, tag = model, DEFAULT_TAG
-    parts = rest.split("/")
-    parts = [DEFAULT_HOST, DEFAULT_NAMESPACE][: max(0, 3 - len(parts))] + parts
-    if len(parts) != 3 or not all(PART.fullmatch(part) for part in (*parts, tag)):  # noqa: PLR2004 — host, namespace, model
+    parts = store_parts(model)
+    if len(parts) != 4 or not all(PART.fullmatch(part) for part in parts):  # noqa: PLR2004 — host, namespace, model, tag
         raise ManifestRefused(f"{model!r} is no model name; expected [[HOST/]NAMESPACE/]MODEL[:TAG]")
-    return "/".join(("manifests", *parts, tag))
+    return "/".join(("manifests", *parts))
 
 
 def model_name(path: str) -> str:
@@ -101,12 +97,7 @@ def model_name(path: str) -> str:
     'gemma3:4b-it-qat'
     """
     _, host, namespace, model, tag = path.split("/")
-    parts = [host, namespace, model]
-    for default in (DEFAULT_HOST, DEFAULT_NAMESPACE):
-        if parts[0] != default:
-            break
-        parts.pop(0)
-    return "/".join(parts) + f":{tag}"
+    return short_name(f"{host}/{namespace}/{model}:{tag}")
 
 
 def read_manifest(model: str, content: bytes) -> StoreManifest:

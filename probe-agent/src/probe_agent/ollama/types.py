@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from probe_agent.ollama.names import same_model, short_name
+
 # Ollama writes a keep_alive of -1 as an expiry some 292 years ahead; any request-sized keep_alive is far below a year.
 PINNED_FOR_AT_LEAST = timedelta(days=365)
 
@@ -29,8 +31,7 @@ class ModelSpec:
     @property
     def full_name(self) -> str:
         """The name as Ollama lists it: with a tag."""
-        last = self.name.rsplit("/", 1)[-1]
-        return self.name if ":" in last else f"{self.name}:latest"
+        return short_name(self.name)
 
     def __str__(self) -> str:
         return self.name if self.num_ctx is None else f"{self.name}@{self.num_ctx}"
@@ -92,5 +93,5 @@ class RunningModel:
 
 
 def same_name(listed: str, pin: ModelSpec) -> bool:
-    """Whether a listed name means the pinned model; Ollama compares names without regard to case."""
-    return listed.casefold() == pin.full_name.casefold() or listed == pin.alias
+    """Whether a listed name means the pinned model."""
+    return same_model(listed, pin.name) or listed == pin.alias
