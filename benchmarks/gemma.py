@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from lab.precondition import NotHereError
-from ops.up.model_store import cache_directory
+from ops.local_store import cache_directory
 
 NAME = "gemma3_270m"
 """As results call it."""

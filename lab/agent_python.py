@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from lab.precondition import NotHereError
-from ops.up.model_store import alone, cache_directory
+from ops.local_store import alone, cache_directory
 
 AGENT = Path(__file__).parents[1] / "probe-agent"
 INSTALL_SECONDS = 600.0

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from lab.process import LOOPBACK, Line, Running
+from ops import local_store
 from ops.smollm2 import NAME
 from ops.standin.wire import duration_seconds
-from ops.up import model_store, runtime
+from ops.up import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def choose(folder: Path) -> Server:
     binary = runtime.find_ollama(os.environ)
     if binary is None:
         return standin()
-    store = model_store.bundled_store(binary, NUM_CTX, {"XDG_CACHE_HOME": str(folder)})
+    store = local_store.bundled_store(binary, NUM_CTX, {"XDG_CACHE_HOME": str(folder)})
     # Nothing of the operator's own server may have a part in it: models, keys, keep_alive, parallel slots.
     environ = {name: "" for name in os.environ if name.startswith("OLLAMA_")}
     environ |= {"OLLAMA_MODELS": str(store), "HOME": str(folder), "OLLAMA_NO_CLOUD": "1", "OLLAMA_NOPRUNE": "1"}

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from starlette.responses import RedirectResponse
 
+from lab import up_service
 from lab.known import ROOT, KnownServer
 from lab.servers import LoopbackServer, closed_port, wait_until
 from ops.__main__ import main
-from tests.ops.integration import up_service
 
 QUICK = ("--model", "m", "--duration", "0.6s", "--warmup", "0.1s", "--repetitions", "2", "--prompt-tokens", "8")
 SLOTS, SERVICE = 4, 0.1

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lab import up_service
 from lab.known import ROOT
 from lab.servers import wait_until
 from ops.__main__ import main
-from tests.ops.integration import up_service
 
 
 def test_each_type_is_asked_on_a_service_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

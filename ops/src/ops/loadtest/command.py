@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
     """Run an action. Returns 0: done, with a choice; 1: no choice, or broken off; 2: bad input; 130: Ctrl-C."""
     try:
-        from ops.up.printer import standard_output  # noqa: PLC0415 — rich and what follows take a second
+        from ops.console import standard_output  # noqa: PLC0415 — rich and what follows take a second
 
         console = console or standard_output()
         if arguments.action == "compare":

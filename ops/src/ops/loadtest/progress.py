@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ops.console import Printer
 from ops.loadtest import figures, words
-from ops.up.printer import Printer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

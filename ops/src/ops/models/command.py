@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
     """Push a model. Returns 0: done; 1: it failed on the way; 2: no such model; 130: interrupted."""
     try:
+        from ops.console import standard_output  # noqa: PLC0415
         from ops.models.local import stores  # noqa: PLC0415 — the libraries take a second that no other command needs
         from ops.models.push import push  # noqa: PLC0415
-        from ops.up.printer import standard_output  # noqa: PLC0415
 
         places = [arguments.store] if arguments.store else stores(os.environ)
         push(arguments.model, arguments.url, places, console or standard_output())

@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ops.up.printer import Printer
+from ops.console import Printer
 from probe_agent.sources.progress import Progress
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ops.local_store import BUNDLED_MODEL, cache_directory, has_model, model_names, user_store
 from ops.models.errors import ModelUnknown, PushError
-from ops.up.model_store import BUNDLED_MODEL, cache_directory, has_model, model_names, user_store
 from probe_agent.errors import ManifestRefused
 from probe_agent.ollama.store import StoreManifest, manifest_path, read_manifest
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from ops import yaml_edit
 from ops.cloudrun.prices import Prices, list_prices
+from ops.console import standard_output
 from ops.plan import planning, question, table
 from ops.plan.asked import Source
 from ops.plan.document import document
 from ops.plan.errors import PlanError, PlanRefused, SourceError
 from ops.plan.service import Service
 from ops.plan.settings import settings
-from ops.up.printer import standard_output
 from probe_agent.ollama.types import ModelSpec, same_name
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
     """Compare. Returns 0: done; 1: a service failed; 2: bad input; 130: interrupted, what was answered is kept."""
     try:
-        from ops.up.printer import standard_output  # noqa: PLC0415 — rich, which no other command's help needs
+        from ops.console import standard_output  # noqa: PLC0415 — rich, which no other command's help needs
 
         return _run(arguments, console or standard_output())
     except LoadTestError as error:

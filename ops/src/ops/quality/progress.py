@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ops.up.printer import Printer
+from ops.console import Printer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ops.up.agent_status import AgentStatus, Phase
     from ops.up.journal import Event
-    from ops.up.local_run import LocalRun
+    from ops.up.run_state import LocalRun
 
 STARTED, OPEN = "container started", "gate open"
 STEPS = (STARTED, *LABELS.values(), OPEN)

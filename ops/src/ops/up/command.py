@@ -9,12 +9,12 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from ops.console import standard_output
 from ops.up import once, report
 from ops.up.errors import InstanceError, LaunchError, UpError
 from ops.up.local_run import running
 from ops.up.manifest import read_service
 from ops.up.plan import make_plan
-from ops.up.printer import standard_output
 from ops.up.screen import Screen
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ops.up.agent_status import AgentWatch
-    from ops.up.local_run import LocalRun
     from ops.up.options import Options
     from ops.up.plan import Plan
+    from ops.up.run_state import LocalRun
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ONCE_SECONDS = 300.0

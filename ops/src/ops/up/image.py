@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ops.up import model_store
+from ops import local_store
 from ops.up.errors import LaunchError
 from ops.up.model_choice import ModelChoice
 from ops.up.runtime import Kind, Runtime
@@ -51,7 +51,7 @@ def choice(root: Path, wanted: str | None, *, asked: str | None, environ: Mappin
     if named is None or ModelChoice(named).names != (manifest.model,):
         named = f"{manifest.model}@{manifest.num_ctx}"
     models = root.absolute() / MODELS
-    home = model_store.cache_directory(environ) / "home"
+    home = local_store.cache_directory(environ) / "home"
     home.mkdir(parents=True, exist_ok=True)
     here = {
         "OLLAMA_MODELS": models,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ops.up.agent_status import AgentWatch
@@ -13,6 +12,7 @@ from ops.up.front_server import serving
 from ops.up.gate import Gate
 from ops.up.instance import Instance, first_of
 from ops.up.journal import Journal
+from ops.up.run_state import LocalRun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from ops.up.options import Options
     from ops.up.plan import Plan
     from ops.up.screen import Screen
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalRun:
-    """What a run is made of; `url` is the ingress's, and `agent` is None where no container is the agent."""
-
-    plan: Plan
-    options: Options
-    url: str
-    gate: Gate
-    front: IngressFront
-    instance: Instance
-    agent: AgentWatch | None
-    journal: Journal
 
 
 @contextlib.asynccontextmanager

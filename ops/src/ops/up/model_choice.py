@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ops.up import model_store
+from ops import local_store
+from ops.local_store import StoreError
 from ops.up.errors import LaunchError
 from ops.up.runtime import Kind, Runtime
 
@@ -50,14 +51,14 @@ def choose(
     if runtime.kind not in (Kind.OLLAMA, Kind.STANDIN):
         return choice
     if runtime.kind is Kind.OLLAMA:
-        store = model_store.user_store(environ)
-        if all(model_store.has_model(store, name) for name in choice.names):
+        store = local_store.user_store(environ)
+        if all(local_store.has_model(store, name) for name in choice.names):
             return ModelChoice(choice.models, why, {"OLLAMA_MODELS": str(store)})
-    if asked and choice.names != (model_store.BUNDLED_MODEL,):
+    if asked and choice.names != (local_store.BUNDLED_MODEL,):
         raise LaunchError(_absent(asked, runtime, environ))
-    tokens = min(_number(choice.num_ctx or num_ctx), model_store.BUNDLED_NUM_CTX)
+    tokens = min(_number(choice.num_ctx or num_ctx), local_store.BUNDLED_NUM_CTX)
     why = why or "not in this machine's store; a small one is bundled"
-    models = f"{model_store.BUNDLED_MODEL}@{tokens}"
+    models = f"{local_store.BUNDLED_MODEL}@{tokens}"
     return ModelChoice(models, why, _bundled(runtime, tokens, environ))
 
 
@@ -73,9 +74,9 @@ def on_volume(
 
     """
     choice = ModelChoice(_pinned(asked, num_ctx), "--model") if asked else ModelChoice(wanted)
-    absent = [name for name in choice.names if not model_store.has_model(store, name)]
+    absent = [name for name in choice.names if not local_store.has_model(store, name)]
     if absent and not is_filled:
-        there = ", ".join(model_store.model_names(store)) or "none"
+        there = ", ".join(local_store.model_names(store)) or "none"
         missing = f"volume {volume}: no model {', '.join(absent)} in the store {store}; there: {there}"
         raise LaunchError(f"{missing}; choose one of them with --model, or pull it by an Ollama that has this store")
     return choice
@@ -89,27 +90,31 @@ def _pinned(asked: str, num_ctx: str | None) -> str:
 
 
 def _absent(asked: str, runtime: Runtime, environ: Mapping[str, str]) -> str:
-    bundled = f"--model {model_store.BUNDLED_MODEL}"
+    bundled = f"--model {local_store.BUNDLED_MODEL}"
     if runtime.kind is Kind.STANDIN:
         return f"--model {asked}: the stand-in serves only its own model; use {bundled}, or a real Ollama"
-    store = model_store.user_store(environ)
+    store = local_store.user_store(environ)
     advice = f"pull it there, set OLLAMA_MODELS, or use {bundled}"
     return f"--model {asked}: not in the Ollama store {store}; {advice}"
 
 
 def _number(text: str | None) -> int:
     if text is None:
-        return model_store.BUNDLED_NUM_CTX
+        return local_store.BUNDLED_NUM_CTX
     if not text.isdecimal() or int(text) < 1:
         raise LaunchError(f"@{text}: is no context length; expected a whole number of tokens, as in smollm2@4096")
     return int(text)
 
 
 def _bundled(runtime: Runtime, num_ctx: int, environ: Mapping[str, str]) -> dict[str, str]:
-    if runtime.kind is Kind.OLLAMA:
-        store = model_store.bundled_store(runtime.argv[0], num_ctx, environ)
-        home = model_store.cache_directory(environ) / "home"
+    try:
+        gguf = local_store.bundled_file()
+        store = local_store.bundled_store(runtime.argv[0], num_ctx, environ) if runtime.kind is Kind.OLLAMA else None
+    except StoreError as error:
+        raise LaunchError(str(error)) from error
+    if store:
+        home = local_store.cache_directory(environ) / "home"
         home.mkdir(parents=True, exist_ok=True)
         return {"OLLAMA_MODELS": str(store), "HOME": str(home)}
-    entry = {"name": model_store.BUNDLED_MODEL, "path": str(model_store.bundled_file()), "num_ctx": num_ctx}
+    entry = {"name": local_store.BUNDLED_MODEL, "path": str(gguf), "num_ctx": num_ctx}
     return {"OLLAMA_STANDIN_MODELS": json.dumps([entry])}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ops.up.exchange import RequestRecord
-    from ops.up.local_run import LocalRun
+    from ops.up.run_state import LocalRun
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from ops.console import Printer
 from ops.up import waterfall
 from ops.up.checklist import Checklist
 from ops.up.journal import Kind
-from ops.up.printer import Printer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from ops.up.agent_status import AgentStatus
     from ops.up.environment import Substitution
     from ops.up.journal import Event
-    from ops.up.local_run import LocalRun
     from ops.up.once import Chat
     from ops.up.options import Options
     from ops.up.plan import Plan
     from ops.up.report import Admission
+    from ops.up.run_state import LocalRun
 
 COLOURS = ("cyan", "magenta", "yellow", "blue", "green")
 EVENT_STYLES: Mapping[Kind, str] = {

@@ -15,7 +15,7 @@ import httpx
 import yaml
 from rich.console import Console
 
-from ops.up.local_run import LocalRun, running
+from ops.up.local_run import running
 from ops.up.manifest import read_service
 from ops.up.options import Options
 from ops.up.plan import make_plan
@@ -23,6 +23,8 @@ from ops.up.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from ops.up.run_state import LocalRun
 
 FAKES = Path(__file__).with_name("up_fakes.py")
 LIMIT_SECONDS = 15.0

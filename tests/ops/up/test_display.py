@@ -14,18 +14,19 @@ from rich.console import Console
 from rich.text import Text
 
 from lab.servers import LoopbackServer
-from ops.up import once, printer, waterfall
+from ops import console
+from ops.console import Printer
+from ops.up import once, waterfall
 from ops.up.agent_status import AgentStatus, parse
 from ops.up.checklist import Checklist
 from ops.up.errors import ChatError
 from ops.up.front import IngressFront
 from ops.up.gate import Gate
 from ops.up.journal import Event, Kind
-from ops.up.printer import Printer
 from probe_agent.readiness import cold_start as waterfall_phases
 
 if TYPE_CHECKING:
-    from ops.up.local_run import LocalRun
+    from ops.up.run_state import LocalRun
 
 
 class Run:
@@ -121,7 +122,7 @@ class Stuck(StringIO):
 
 def test_too_much_output_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the reader stands still, containers' lines beyond the limit are dropped; the next one says how many."""
-    monkeypatch.setattr(printer, "LINES", 3)
+    monkeypatch.setattr(console, "LINES", 3)
     lines = Printer(Console(file=(file := Stuck()), width=200))
     lines.print("first")
     file.writing.wait(10)
@@ -150,7 +151,7 @@ def test_output_that_fails_is_told_once(error: Exception) -> None:
             raise error
 
     told = threading.Event()
-    lines = Printer(printer.OutputConsole(file=Failing()))
+    lines = Printer(console.OutputConsole(file=Failing()))
     lines.when_gone(told.set)
     lines.print("one")
     assert told.wait(10)

@@ -21,8 +21,8 @@ import pytest
 
 from lab.servers import NO_TLS, free_port, wait_until
 from lab.stores import damage, weights_of, write_store
+from lab.up_service import command, document, is_alive, probe, write
 from ops.__main__ import main
-from tests.ops.integration.up_service import command, document, is_alive, probe, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

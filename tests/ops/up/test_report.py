@@ -16,7 +16,7 @@ from ops.up.options import Options
 from ops.up.report import Admission, as_json
 
 if TYPE_CHECKING:
-    from ops.up.local_run import LocalRun
+    from ops.up.run_state import LocalRun
 
 
 def status(**changes: Any) -> dict[str, Any]:

@@ -16,14 +16,14 @@ import httpx
 import pytest
 from rich.console import Console
 
+from lab.up_service import LIMIT_SECONDS, document, opens, options, probe, run, write
+from lab.up_service import command as up_command
 from ops.up import command, front, instance, process
 from ops.up.errors import InstanceError, LaunchError
 from ops.up.journal import Journal, Kind
 from ops.up.options import Gating, ProbeKind
 from ops.up.report import admission, as_json
 from ops.up.screen import Screen
-from tests.ops.integration.up_service import LIMIT_SECONDS, document, opens, options, probe, run, write
-from tests.ops.integration.up_service import command as up_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
