@@ -1,56 +1,75 @@
 #!/bin/bash
-# The ollama container: check the baked files, start the server, and stop without cutting.
+# Starts the Ollama container: checks the settings and the built-in files, runs the server, and drains it on SIGTERM.
 set -u
 models="${OLLAMA_MODELS:-/models}"
 runtime="${RUNTIME_DIR:-/run/ollama}"
 ollama="${OLLAMA_BINARY:-/usr/bin/ollama}"
-# Cloud Run kills 10 s after SIGTERM; two of them are left for Ollama itself.
+# Cloud Run sends SIGKILL 10 s after SIGTERM; 2 s of them are left for Ollama itself.
 drain_seconds="${DRAIN_SECONDS:-8}"
+verify="${VERIFY:-0}"
 export HOME="${HOME:-/tmp}"
 
 say() { printf 'entrypoint: %s\n' "$*" >&2; }
 
-# blobs.txt is the list of manifest.json for a shell, which reads no JSON: SIZE FOLDER/sha256-HEX, one a line. The
-# registry's digest has proven the contents; with VERIFY=1 every byte is hashed once more, which takes a second for each
-# GB or so. A damaged prompt cache only costs time, so the start goes on without it.
+# A bad setting stops the container at the start, where somebody looks, and not at SIGTERM.
+check_settings() {
+    local bad=0
+    if [[ ! $drain_seconds =~ ^[0-9]{1,4}$ ]]; then
+        say "DRAIN_SECONDS=$drain_seconds: expected whole seconds from 0 to 9999, without a unit (default 8)"
+        bad=1
+    fi
+    if [[ $verify != 0 && $verify != 1 ]]; then
+        say "VERIFY=$verify: expected 1 (hash every file before the start) or 0 (compare sizes; default)"
+        bad=1
+    fi
+    if [[ ! -x $ollama ]]; then
+        say "OLLAMA_BINARY=$ollama: no such program; leave it unset in the image"
+        bad=1
+    fi
+    return "$bad"
+}
+
+# blobs.txt lists what manifest.json lists, in a form that a shell can read: SIZE FOLDER/sha256-HEX, one per line. By
+# default only sizes are compared, because the registry's digest has already proven the contents. VERIFY=1 hashes every
+# file, about one second per GB. A damaged prompt cache only costs time, so the server starts without it.
 check_files() {
     local size file fault
     if [[ ! -r $models/blobs.txt ]]; then
-        say "$models/blobs.txt: not there: no model was built in, or a volume covers it; its source must deliver it"
+        say "$models/blobs.txt: missing: no model was built in, or a volume hides it; the model source must deliver the model"
         return 0
     fi
     while read -r size file; do
         fault=$(fault_of "$file" "$size") && continue
         if [[ $file == prompt-cache/* ]]; then
-            say "$file: $fault: the image is damaged; going on without the prompt cache"
-            export PROMPT_CACHE_DIR=/dev/null # no folder, so that the wrapper adds no option
+            say "$file: $fault: the image is damaged; starting without the prompt cache"
+            export PROMPT_CACHE_DIR=/dev/null # not a directory, so the wrapper adds no option
         else
-            say "$file: $fault: the image is damaged; build it anew and deploy that"
+            say "$file: $fault: the image is damaged; build the image again and deploy it"
             return 1
         fi
     done <"$models/blobs.txt"
 }
 
-# What is wrong with file $1, which should be of $2 bytes; status 0 and no word if nothing is.
+# Prints what is wrong with file $1, which should have $2 bytes. Returns 0 and prints nothing when the file is good.
 fault_of() {
     local found
     if ! found=$(stat -Lc %s -- "$models/$1" 2>/dev/null); then
         printf 'missing, expected %s bytes' "$2"
     elif [[ $found != "$2" ]]; then
         printf 'has %s bytes, expected %s' "$found" "$2"
-    elif [[ ${VERIFY:-0} == 1 ]] && ! sha256sum --check --status <<<"${1##*sha256-}  $models/$1"; then
-        printf 'its content is not what its name says'
+    elif [[ $verify == 1 ]] && ! sha256sum --check --status <<<"${1##*sha256-}  $models/$1"; then
+        printf 'its SHA-256 differs from its name'
     else
         return 0
     fi
     return 1
 }
 
-# The agent reads what the image holds from the directory that both containers mount.
+# Copies the manifest into the directory that both containers mount, where the agent reads it.
 publish() {
-    rm -f -- "$runtime"/runners/* 2>/dev/null # records of a container before this one
+    rm -f -- "$runtime"/runners/* 2>/dev/null # left by an earlier container
     if [[ ! -d $runtime || ! -w $runtime ]]; then
-        say "$runtime: not writable: no prompt cache, and requests are cut at a stop; mount a volume there"
+        say "$runtime: not writable: the prompt cache is not used, and SIGTERM cuts requests in flight; mount a volume there"
         return 0
     fi
     [[ -r $models/manifest.json ]] || return 0
@@ -58,7 +77,7 @@ publish() {
         mv -f -- "$runtime/.manifest.json.$$" "$runtime/manifest.json"
 }
 
-# Whether the runner on port $1 has a request in hand; one that does not answer in a second is taken to be at work.
+# Returns 0 when the runner on port $1 is working on a request. A runner that is silent for a second counts as busy.
 busy() {
     local line answered=1 key="${LLAMA_API_KEY:+Authorization: Bearer $LLAMA_API_KEY$'\r\n'}"
     exec {wire}<>"/dev/tcp/127.0.0.1/$1" || return 1
@@ -83,17 +102,18 @@ any_busy() {
     return 1
 }
 
-# Two quiet looks, not one: a queued request takes its slot a moment after the one before has left it.
+# The runners must be idle twice in a row: a queued request takes its slot a moment after the previous one leaves it.
 drain() {
     local quiet=0
-    local until=$((SECONDS + drain_seconds))
-    any_busy && say "told to stop with requests in flight: waiting up to $drain_seconds s for them"
+    local until=$((SECONDS + 10#$drain_seconds)) # base 10: 08 is not octal
+    any_busy && say "SIGTERM with requests in flight: waiting up to $drain_seconds s for them"
     while ((quiet < 2 && SECONDS < until)); do
         if any_busy; then quiet=0; else quiet=$((quiet + 1)); fi
         sleep 0.1
     done
 }
 
+check_settings || exit 1
 check_files || exit 1
 publish
 
@@ -102,7 +122,7 @@ server=$!
 stopping=0
 trap 'stopping=1' TERM INT
 
-# `wait` comes back for each signal; only the end of the server, or the wish to stop, ends this.
+# `wait` returns at every signal. Go on until the server has ended or a stop was asked for.
 while ((!stopping)) && kill -0 "$server" 2>/dev/null; do
     wait "$server"
     status=$?

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Stands in place of Ollama's llama-server: leaves a record of the flags, adds --slot-save-path, becomes the real one.
+# Replaces Ollama's llama-server: writes down the flags, adds --slot-save-path, then runs the real llama-server.
 #
-# Ollama gives --slot-save-path no variable, and without it no prompt cache can be saved or restored. Whatever is
-# missing or not writable here, the real llama-server starts all the same.
+# llama-server saves and restores prompt caches only with --slot-save-path, and Ollama has no setting for that flag.
+# When something here is missing or not writable, the real llama-server still starts.
 real="${BASH_SOURCE[0]%/*}/llama-server-upstream"
 cache="${PROMPT_CACHE_DIR:-/models/prompt-cache}"
 runners="${RUNTIME_DIR:-/run/ollama}/runners"
@@ -16,14 +16,14 @@ for ((i = 1; i < $#; i++)); do
     esac
 done
 
-# Ollama also starts it without a model, to ask for devices: that is no runner.
+# Ollama also starts llama-server without a model, to list devices. That is not a runner.
 [[ -n $weights ]] || exec "$real" "$@"
 
 record() {
     mkdir -p "$runners" && [[ -w $runners ]] || return
     {
         env -0 | while IFS= read -rd '' line; do
-            # One line each: a value that holds a line break could pass for another option.
+            # One line each: a value with a line break could look like another option.
             [[ $line == LLAMA_ARG_* && $line != *$'\n'* ]] && printf '%s\n' "$line"
         done | LC_ALL=C sort
         printf '%s\n' "$@"

@@ -30,7 +30,7 @@ FAULTS = pytest.mark.parametrize(
     [
         ("missing", "missing, expected"),
         ("truncated", "bytes, expected"),
-        ("flipped", "its content is not what its name says"),
+        ("flipped", "its SHA-256 differs from its name"),
     ],
 )
 
@@ -67,7 +67,7 @@ def test_the_baked_store_is_served_and_cannot_be_changed(
 
 @FAULTS
 def test_a_damaged_blob_stops_the_container_with_its_name(baked: Baked, tmp_path: Path, fault: str, found: str) -> None:
-    """A missing or short blob is told before the server starts; with VERIFY=1, one flipped bit is, too."""
+    """A missing or short blob stops the container before the server starts; with VERIFY=1 a flipped bit does too."""
     models = tmp_path / "models"
     shutil.copytree(baked.models, models)
     (models / "blobs").chmod(0o755)
@@ -78,12 +78,12 @@ def test_a_damaged_blob_stops_the_container_with_its_name(baked: Baked, tmp_path
     assert done.returncode == 1
     assert f"blobs/{blob.name}: " in done.stderr
     assert found in done.stderr
-    assert "build it anew" in done.stderr
+    assert "build the image again" in done.stderr
 
 
 @FAULTS
 def test_a_damaged_prompt_cache_is_left_out(baked: Baked, tmp_path: Path, fault: str, found: str) -> None:
-    """It is told by its name, and the server is started all the same: here the missing one."""
+    """The log names the damaged file, and the server still starts."""
     models = tmp_path / "models"
     shutil.copytree(baked.models, models)
     (models / "prompt-cache").chmod(0o755)
@@ -93,36 +93,72 @@ def test_a_damaged_prompt_cache_is_left_out(baked: Baked, tmp_path: Path, fault:
     done = start(models, VERIFY="1")
     assert f"prompt-cache/{file.name}: " in done.stderr
     assert found in done.stderr
-    assert "going on without the prompt cache" in done.stderr
-    assert "/nonexistent" in done.stderr
+    assert "starting without the prompt cache" in done.stderr
+    assert "server started" in done.stdout
 
 
-def test_a_runtime_folder_that_is_absent_is_told(baked: Baked, tmp_path: Path) -> None:
-    """What is off without it is said in one line, and what to do."""
+def test_a_missing_runtime_folder_is_reported(baked: Baked, tmp_path: Path) -> None:
+    """One line says what does not work without it, and what to do."""
     absent = tmp_path / "absent"
     assert (
-        f"entrypoint: {absent}: not writable: no prompt cache, and requests are cut at a stop; mount a volume there\n"
-        in start(baked.models, RUNTIME_DIR=str(absent)).stderr
+        f"entrypoint: {absent}: not writable: the prompt cache is not used, and SIGTERM cuts requests in flight; "
+        "mount a volume there\n" in start(baked.models, RUNTIME_DIR=str(absent)).stderr
     )
 
 
 def test_a_whole_store_passes_the_check(baked: Baked) -> None:
-    """With VERIFY=1 and nothing damaged, what ends the container is only the missing server."""
+    """With VERIFY=1 and nothing damaged the server starts."""
     done = start(baked.models, VERIFY="1")
     assert "damaged" not in done.stderr
-    assert "/nonexistent" in done.stderr
+    assert "server started" in done.stdout
 
 
 def start(models: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the entrypoint over a store, without a server that it could start."""
+    """Run the entrypoint over a store, with a server that says so and ends."""
+    server = models.with_name("server.sh")
+    server.write_text("#!/bin/sh\necho server started\n")
+    server.chmod(0o755)
     return subprocess.run(
         ["bash", IMAGE / "entrypoint.sh"],
-        env={**os.environ, "OLLAMA_MODELS": str(models), "OLLAMA_BINARY": "/nonexistent", **environ},
+        env={**os.environ, "OLLAMA_MODELS": str(models), "OLLAMA_BINARY": str(server), **environ},
         capture_output=True,
         text=True,
         timeout=10,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("DRAIN_SECONDS", "abc", "expected whole seconds from 0 to 9999"),
+        ("DRAIN_SECONDS", "2.5", "expected whole seconds from 0 to 9999"),
+        ("DRAIN_SECONDS", "8s", "expected whole seconds from 0 to 9999"),
+        ("DRAIN_SECONDS", "-1", "expected whole seconds from 0 to 9999"),
+        ("VERIFY", "true", "expected 1 (hash every file before the start) or 0"),
+        ("OLLAMA_BINARY", "/nonexistent", "no such program"),
+    ],
+)
+def test_a_bad_setting_stops_the_container_at_the_start(tmp_path: Path, name: str, value: str, expected: str) -> None:
+    """The line names the setting, its value and what is accepted; the server does not start."""
+    done = start(tmp_path / "models", **{name: value})
+    assert done.returncode == 1
+    assert f"{name}={value}: {expected}" in done.stderr
+    assert "server started" not in done.stdout
+
+
+def test_all_bad_settings_are_reported_at_once(tmp_path: Path) -> None:
+    """Two bad settings are two lines of one start."""
+    lines = start(tmp_path / "models", DRAIN_SECONDS="8s", VERIFY="yes").stderr.splitlines()
+    assert [line.split()[1].partition("=")[0] for line in lines] == ["DRAIN_SECONDS", "VERIFY"]
+
+
+@pytest.mark.parametrize("seconds", ["0", "8", "08", "600"])
+def test_whole_seconds_are_accepted(tmp_path: Path, seconds: str) -> None:
+    """Whole seconds pass, also with a leading zero, which a shell could take for an octal number."""
+    done = start(tmp_path / "models", DRAIN_SECONDS=seconds)
+    assert "DRAIN_SECONDS" not in done.stderr
+    assert "server started" in done.stdout
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
@@ -131,7 +167,7 @@ def test_a_stream_in_flight_ends_whole(baked: Baked, home: Path, ending: signal.
     with Entrypoint(home, baked.models, baked.ollama, {"DRAIN_SECONDS": "25"}) as container:
         container.load()
         lines: list[str] = []
-        fields = {"model": "served:one", "prompt": "Count from one on.", "options": {"num_predict": 150}}
+        fields = {"model": "served:one", "prompt": "Count from one on.", "options": {"num_predict": 60}}
 
         def read() -> None:
             with httpx.stream(
