@@ -6,14 +6,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 AGENT  := tests/agent
-# Files of tests run side by side, each whole: what its tests share is started once.
-SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
+# More workers than cores, because many tests wait for a process. A worker that is done takes tests from another.
+SPREAD := --numprocesses 4 --dist worksteal
 # The agent is installed from this checkout, so no lock file names it.
 COMPILE := uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --no-emit-package probe-agent \
 	--universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-agent test-rest test-live test-images lint style types fmt bench faults soak lock clean
+.PHONY: help run demo test test-agent test-rest test-nightly test-live test-images lint style types fmt bench faults soak lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 12
@@ -24,20 +24,23 @@ run: $(VENV)/run.stamp ## the whole service on this machine, until Ctrl-C
 demo: $(VENV)/run.stamp ## start the service, chat once both ways, show the waterfall, stop
 	$(BIN)/ops up --once $(ARGS)
 
-test: ## lint, types, and every test but the images' builds; what fails hides nothing else
+test: ## lint, types, and the tests; a failure does not stop the rest
 	@$(MAKE) --no-print-directory --keep-going lint test-agent test-rest
 
-test-agent: $(VENV)/test.stamp ## only the agent's unit, integration and fuzz tests, with all its branches covered
+test-agent: $(VENV)/test.stamp ## only the agent's tests, which must cover all its branches
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(SPREAD) $(AGENT)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-# Without coverage, which makes what these tests start and compute two to four times slower (measured).
-test-rest: $(VENV)/test.stamp ## all other tests but the images' builds
-	$(BIN)/python -m pytest $(SPREAD) tests --ignore tests/images $(AGENT:%=--ignore %)
+# Without coverage: it makes the processes that these tests start two to four times slower (measured).
+test-rest: $(VENV)/test.stamp ## all other tests
+	$(BIN)/python -m pytest $(SPREAD) tests --ignore tests/images --ignore $(AGENT)
 
-test-live: $(VENV)/test.stamp ## only the behaviour suite: stand-in and real Ollama
+test-nightly: $(VENV)/test.stamp ## the long tests: the whole fault matrix, and the pages' commands run on the model
+	$(BIN)/python -m pytest $(SPREAD) -m nightly tests --ignore tests/images $(ARGS)
+
+test-live: $(VENV)/test.stamp ## only the contract suite: the stand-in and a real Ollama (OLLAMA_BIN)
 	$(BIN)/python -m pytest tests/contract -v
 
 test-images: $(VENV)/test.stamp ## build and run both images without an engine (as root, by Debian's buildah)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import socket
 import ssl
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-REAL_OLLAMA = os.environ.get("OLLAMA_BIN") or shutil.which("ollama")
-"""The binary of a real Ollama, or None: OLLAMA_BIN names it, else the one on PATH."""
+# The binary of a real Ollama, or None. Only OLLAMA_BIN names it: what else happens to be on PATH may be half installed.
+REAL_OLLAMA = os.environ.get("OLLAMA_BIN") or None
 LOOPBACK = "127.0.0.1"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For httpx's `verify`: reading all certificates for each plain request takes 28 ms."""

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found.append(_run("faults_standin", CELLS, options.lanes))
     if options.only != "stand-in":
         if REAL_OLLAMA is None:
-            sys.stderr.write("no real Ollama here: set OLLAMA_BIN; its half of the matrix is not run\n")
+            sys.stderr.write("no real Ollama: set OLLAMA_BIN; its half of the matrix is not run\n")
         else:
             found.append(_run("faults_ollama", REAL_CELLS, min(2, options.lanes)))
     FAULT_TABLES.write()

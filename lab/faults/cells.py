@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lab.faults.proxy import WireFault
@@ -45,6 +45,13 @@ THE_RUNNERS = {Fault.RUNNER_KILLED, Fault.RUNNER_STOPPED}
 HARMLESS = {Fault.DISK_FULL, Fault.CLOCK_JUMP, Fault.DNS_FAILURE, Fault.EMFILE, Fault.STALL}
 # With these the agent itself is stuck: it cannot run, or cannot accept a connection.
 STUCK = {Fault.EMFILE, Fault.STALL}
+# The wire, Ollama, its runner, what the agent stands on.
+KINDS = (
+    (*ON_THE_WIRE,),
+    (Fault.PROCESS_KILLED, Fault.PROCESS_STOPPED),
+    (*sorted(THE_RUNNERS),),
+    (Fault.DISK_FULL, Fault.CLOCK_JUMP, Fault.DNS_FAILURE, Fault.EMFILE, Fault.STALL),
+)
 NO_RUNNER = {
     S.UNREACHABLE: "nothing was loaded yet: there is no runner",
     S.VERIFYING: "nothing was loaded yet: there is no runner",
@@ -89,6 +96,19 @@ CELLS = [Cell(state, fault) for state in S for fault in Fault]
 DEAD_BEHIND_ITS_ANSWERS = Cell(S.WARMING, Fault.RUNNER_KILLED)
 # A real Ollama takes seconds for each: the state that serves, and the one that takes longest.
 REAL_CELLS = [cell for cell in CELLS if cell.state in (S.READY, S.LOADING)]
+
+
+def covering() -> list[Cell]:
+    """Return a part of the matrix with every fault, every state, and every pair of a state and a kind of fault.
+
+    READY meets every fault, because only a READY agent can mislead traffic. Each other state meets one fault of each
+    kind; from state to state the faults of a kind take turns.
+    """
+    chosen = [Cell(S.READY, fault) for fault in Fault]
+    for kind in KINDS:
+        states = [state for state in S if state is not S.READY and not Cell(state, kind[0]).no_sense]
+        chosen += [Cell(state, fault) for state, fault in zip(states, cycle(kind), strict=False)]
+    return chosen
 
 
 class Sample(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from lab.agent import UNSET, promised
-from lab.faults.cells import ON_THE_WIRE, THE_RUNNERS, Fault
+from lab.faults.cells import KINDS, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,13 +23,6 @@ ELSEWHERE = {"MODEL", "DEVICE", "HOST", "PORT", "OLLAMA_URL", "RUNTIME_DIR"}
 """Settings that say where the agent is and with which model: here it is another place, and another model."""
 RELOAD_PERIODS = 12
 """The agent's limit on reloads may delay one by so many periods (ADR 3)."""
-GROUPS = (
-    (*ON_THE_WIRE,),
-    (Fault.PROCESS_KILLED, Fault.PROCESS_STOPPED),
-    (*sorted(THE_RUNNERS),),
-    (Fault.DISK_FULL, Fault.CLOCK_JUMP, Fault.DNS_FAILURE, Fault.EMFILE, Fault.STALL),
-)
-"""What can break: the wire, Ollama, its runner, what the agent stands on. Each group is hit as often as any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +112,8 @@ def shipped(text: str) -> Pace:
 
 
 def faults(draw: Random) -> Iterator[Fault]:
-    """Yield faults without end: every group once, in a new order, then again; so too the faults within each group."""
-    turns = [_shuffled(group, draw) for group in GROUPS]
+    """Yield faults without end: every kind once, in a new order, then again; so too the faults within each kind."""
+    turns = [_shuffled(kind, draw) for kind in KINDS]
     for turn in _shuffled(turns, draw):
         yield next(turn)
 

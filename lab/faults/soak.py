@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pace = shipped(SERVICE.read_text(encoding="utf-8")) if options.shipped else QUICK
     console.print(f"soak: {options.seconds:g} s, seed {options.seed}, {options.server}, {pace.name} settings")
     if options.server == "ollama" and REAL_OLLAMA is None:
-        sys.stderr.write("soak: no real Ollama here: put one on PATH, or name it in OLLAMA_BIN\n")
+        sys.stderr.write("soak: no real Ollama: name its binary in OLLAMA_BIN\n")
         return 1
     with tempfile.TemporaryDirectory(prefix="soak-") as home:
         result = _run(Path(home), options.seconds, options.seed, pace, console, on_ollama=options.server == "ollama")

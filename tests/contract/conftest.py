@@ -1,6 +1,6 @@
 """The behaviour suite runs twice: against the stand-in, and against a real Ollama where there is one.
 
-OLLAMA_BIN names the binary; else `ollama` on PATH is taken. Where there is none, the end of the run says so.
+OLLAMA_BIN names the binary. Where it is not set, the last lines of the run say so.
 """
 
 from __future__ import annotations

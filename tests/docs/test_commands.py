@@ -1,302 +1,68 @@
-"""Every command of the documentation: run here as it stands, or held against what it would be given to.
-
-Of a block only what this machine cannot know is put in: free ports, digests, the model that is bundled. `gcloud` is
-there as a program that writes down what it is asked. A block that no rule knows fails: nobody would notice its decay.
-"""
+"""Every command in the pages is one that its program takes. `test_commands_run.py` runs some of them."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
+import functools
+import io
 import re
-import shutil
-import signal
 import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.servers import REAL_OLLAMA, free_port, wait_until
-from ops.smollm2 import gguf_path
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from ops.__main__ import main as ops
+from probe_agent.__main__ import main as probe_agent
 
 ROOT = Path(__file__).parents[2]
-DOCS = sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))
-PAGES = ["README.md", "CONTRIBUTING.md", "ollama-image/README.md", *DOCS]
+PAGES = [*ROOT.glob("*.md"), ROOT / "ollama-image/README.md", *ROOT.glob("docs/**/*.md")]
 FENCED = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
-DIGEST = "sha256:" + "0" * 64
-RUN_SECONDS = 140
-"""For the longest, a load test over the real model, where all cores are busy; on an idle machine it takes a tenth."""
-START_SECONDS = 120.0
-"""For the stand-in with its real model, which computes slowly where all cores are busy."""
-WRITES_DOWN = '#!/bin/sh\necho "$*" >>"$GCLOUD_LOG"\necho token\n'
-NESTED = ("models", "loadtest")
-"""Commands whose subcommands have the options."""
-INLINE = re.compile(r"`((?:ops|make|docker|gcloud|probe-agent) [^`]*)`")
+INLINE = re.compile(r"`((?:ops|make|probe-agent) [^`]*)`")
+IN_SCRIPT = re.compile(r"(?:^|[;&|(] ?|(?<=/))((?:ops|make|probe-agent) [^;&|\n]*)", re.MULTILINE)
+TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
+PROGRAMS = {"ops": ops, "probe-agent": probe_agent}
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced block of shell commands."""
-
-    page: str
-    text: str
-
-    def __str__(self) -> str:
-        lines = (line for line in self.text.splitlines() if line and not line.startswith(("#", "export")))
-        return f"{self.page}: {next(lines)[:50]}"
+def blocks() -> list[str]:
+    """Return the fenced blocks of shell commands, each command on one line."""
+    return [block.replace("\\\n", " ") for page in PAGES for block in FENCED.findall(page.read_text("utf-8"))]
 
 
-def blocks() -> list[Block]:
-    """Return all of the documentation's."""
-    texts = {page: (ROOT / page).read_text("utf-8") for page in PAGES}
-    return [Block(page, block) for page, text in texts.items() for block in FENCED.findall(text)]
+def commands() -> list[str]:
+    """Return the commands in the blocks, in sentences and in tables, each once."""
+    in_sentences = [match for page in PAGES for match in INLINE.findall(page.read_text("utf-8"))]
+    in_blocks = [match for block in blocks() for match in IN_SCRIPT.findall(block)]
+    return sorted({" ".join(command.split("#")[0].split()) for command in in_sentences + in_blocks})
 
 
-@dataclass
-class Shell:
-    """A copy of the repository's YAML in which commands are run, with the operators' tools on PATH."""
-
-    folder: Path
-    environ: dict[str, str]
-
-    def run(self, script: str, *replaced: tuple[str, str], seconds: float = RUN_SECONDS) -> str:
-        """Run a script to its end, whatever it started with it; return its output. AssertionError unless it exits 0."""
-        for old, new in replaced:
-            assert old in script, f"{old!r} is not in:\n{script}"
-            script = script.replace(old, new)
-        command = ["bash", "-euo", "pipefail", "-c", script]
-        output = self.folder / "output"
-        with output.open("wb") as file:
-            process = subprocess.Popen(
-                command, cwd=self.folder, env=self.environ, stdout=file, stderr=file, start_new_session=True
-            )
-        try:
-            status = process.wait(seconds)
-        finally:
-            with contextlib.suppress(ProcessLookupError):  # what the script left in the background
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        text = output.read_text(errors="replace")
-        assert status == 0, f"status {status} of:\n{script}\n{text}"
-        return text
-
-    def asked_of_gcloud(self) -> str:
-        """Return the arguments of every call of `gcloud`, a line each."""
-        return Path(self.environ["GCLOUD_LOG"]).read_text()
+@pytest.mark.parametrize("block", blocks())
+def test_a_block_is_a_script(block: str) -> None:
+    """The shell can parse each block of commands."""
+    subprocess.run(["bash", "-n", "-c", block], check=True, timeout=10)
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    """A shell in a copy of what the commands read; its home is empty."""
-    for name in ("service.yaml", "cloudbuild.yaml", "Makefile"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "gcloud").write_text(WRITES_DOWN)
-    (programs / "gcloud").chmod(0o755)
-    path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    own = {"PATH": path, "GCLOUD_LOG": str(tmp_path / "asked"), "PROJECT_ID": "my-project", "REGION": "us-central1"}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OLLAMA_", "PROBE_AGENT_"))}
-    return Shell(tmp_path, {**kept, **own})
+@functools.cache
+def help_of(program: str, *subcommands: str) -> str:
+    """Return what `program subcommand… --help` prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        PROGRAMS[program]([*subcommands, "--help"])
+    return printed.getvalue()
 
 
-def make(block: Block, shell: Shell) -> None:
-    """Each target is in `make help`; what it would do is known."""
-    targets = re.findall(r"make ([a-z-]+)", block.text)
-    listed = shell.run("make help")
-    for target in targets:
-        assert re.search(rf"^{target} ", listed, re.MULTILINE), target
-        shell.run(f"make --directory {ROOT} --dry-run {target}")
-
-
-def chat(block: Block, shell: Shell) -> None:
-    """The service answers, and the agent says that it does."""
-    with service(shell) as (ingress, agent):
-        ports = [("localhost:8080", f"127.0.0.1:{ingress}"), ("localhost:9090", f"127.0.0.1:{agent}")]
-        said = shell.run(block.text, *ports)
-    assert re.search(r'"role":"assistant","content":".+"done":true', said)
-    assert '"state":"READY"' in said
-
-
-def check(block: Block, shell: Shell) -> None:
-    """Both ways of asking the agent say READY."""
-    with service(shell) as (_, agent):
-        shell.environ["PROBE_AGENT_PORT"] = str(agent)
-        said = shell.run(block.text, ("localhost:9090", f"127.0.0.1:{agent}"))
-    assert "200 OK" in said
-    assert said.count("READY") == 2
-
-
-@contextlib.contextmanager
-def service(shell: Shell) -> Iterator[tuple[int, int]]:
-    """Run `make run`'s command over the stand-in; gives the ports of the ingress and of the agent."""
-    log, port = shell.folder / "up.log", free_port()
-    with log.open("wb") as file:
-        command = ["ops", "up", "--standin", "--free-ports", f"--port={port}", "--no-logs"]
-        process = subprocess.Popen(command, cwd=shell.folder, env=shell.environ, stdout=file, stderr=file)
-    try:
-        wait_until(lambda: process.poll() is not None or "cold start" in log.read_text(), START_SECONDS, "the service")
-        found = re.search(r"curl http://127\.0\.0\.1:(\d+)/healthz", log.read_text())
-        assert found, log.read_text()
-        yield port, int(found[1])
-    finally:
-        process.terminate()
-        process.wait(START_SECONDS)
-
-
-def unpacked(block: Block, shell: Shell) -> None:
-    """The script is the one that tests/image runs with a real Ollama, and `ops up` takes its folder."""
-    script = re.search(r"\S+/unpacked\.sh", block.text)
-    assert script
-    shell.run(f"bash -n {ROOT / script[0]}")
-    assert "unpacked.sh" in (ROOT / "tests/image/test_up_image.py").read_text()
-    assert "--image-root" in shell.run("ops up --help")
-
-
-def plan(block: Block, shell: Shell) -> None:
-    """The plan is printed, and its settings are in the service."""
-    said = shell.run(block.text, ("gemma3:4b-it-qat", str(gguf_path())))
-    assert "containerConcurrency" in said
-    assert "containerConcurrency: 8" in (shell.folder / "service.yaml").read_text()
-
-
-LIMITS = [("ttft_p95=2s", "ttft_p95=60s"), ("e2e_p95=20s", "e2e_p95=60s")]
-"""A busy machine must find a choice too."""
-
-
-def loadtest_here(block: Block, shell: Shell) -> None:
-    """The sweep ends in a choice and a report."""
-    quick = "--duration 3s --warmup 0s --repetitions 1 --answer-tokens 4 --prompt-tokens 8 --out here "
-    slots = ("--parallel 1,2,4,8 --concurrency 1,2,4,8,16 ", "--parallel 1 --concurrency 1,2 --up-options=--standin ")
-    said = shell.run(block.text.replace("run --up", f"run {quick}--up"), slots, LIMITS[0])
-    assert "containerConcurrency" in said
-    assert (shell.folder / "here" / "report.html").is_file()
-
-
-def loadtest_there(block: Block, shell: Shell) -> None:
-    """The same against a service by its address, with a token that a command prints."""
-    quick = "--duration 1s --warmup 0s --repetitions 1 --answer-tokens 4 --prompt-tokens 8 --out there "
-    with service(shell) as (ingress, _):
-        url = ("https://NAME-PROJECT.REGION.run.app", f"http://127.0.0.1:{ingress}")
-        said = shell.run(block.text.replace("loadtest run", f"loadtest run {quick}"), url, ("0.5,1,2,4", "2"), *LIMITS)
-    assert "containerConcurrency" in said
-    assert "auth print-identity-token" in shell.asked_of_gcloud()
-
-
-def mount(block: Block, shell: Shell) -> None:
-    """What lies in the folder is what is served."""
-    store = bundled_store(shell)
-    line = "--model gemma3:4b-it-qat"
-    quick = "--model smollm2 --once --port 0 --free-ports"
-    said = shell.run(block.text, ('"$HOME/.ollama/models"', str(store)), (line, quick), ("$PWD/.venv/bin:", ""))
-    assert "Paris" in said
-
-
-def emulator(block: Block, shell: Shell) -> None:
-    """The model goes up into the emulator, comes down into the volume, and answers."""
-    bundled_store(shell)
-    wait = "\nfor _ in $(seq 100); do curl -s 127.0.0.1:9023 >/dev/null && break; sleep 0.1; done\n"
-    script = block.text.replace("--in-memory &\n", f"--in-memory &{wait}")
-    said = shell.run(script.replace("9023", str(free_port())), ("--once", "--once --port 0 --free-ports"))
-    assert "source gcs has delivered" in said or "model fetched" in said
-    assert "Paris" in said
-
-
-def bundled_store(shell: Shell) -> Path:
-    """Let `ops up` make the bundled model's store with a real Ollama; skipped where there is none."""
-    if REAL_OLLAMA is None:
-        pytest.skip("needs a real Ollama, whose store is what is read")
-    shell.environ["OLLAMA_BIN"] = REAL_OLLAMA
-    shell.run("ops up --once --port 0 --free-ports")
-    cache = Path(shell.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "probe-agent"
-    return next(path for path in cache.glob("ollama-smollm2-*/") if path.is_dir())
-
-
-def cloud(block: Block, shell: Shell) -> None:
-    """What is made in the cloud has the names that deploy/ uses."""
-    shell.run(block.text)
-    asked = shell.asked_of_gcloud()
-    services = "".join(path.read_text() for path in ROOT.glob("deploy/service.*.yaml"))
-    for account in re.findall(r"serviceAccountName: (\S+)@", services):
-        assert f"iam service-accounts create {account}" in asked
-    for network, subnet in re.findall(r'"network":"(\w+)","subnetwork":"(\w+)"', services):
-        assert f"networks create {network} " in asked
-        assert f"subnets create {subnet} " in asked
-    assert "storage buckets create gs://my-project-ollama-models" in asked
-
-
-def push(block: Block, shell: Shell) -> None:
-    """The command line is one that the tool takes; what it does is in tests/ops/integration/test_models_push.py."""
-    said = shell.run(block.text.replace("ops models push", "ops models push --help &&: "))
-    assert "gs://BUCKET/PREFIX" in said
-
-
-def pinned(block: Block, shell: Shell) -> None:
-    """For each source the file that is filled in and pinned has no findings, and is what is deployed."""
-    for source in ("mount", "gcs", "pull"):
-        shell.run(block.text, ("SOURCE", source), ("sha256:…", DIGEST), ("REF", "docker.io/someone/probe-agent"))
-        assert shell.asked_of_gcloud().splitlines()[-1] == "run services replace pinned.yaml --region=us-central1"
-
-
-def lint(block: Block, shell: Shell) -> None:
-    """Our own files have no findings."""
-    said = shell.run(block.text)
-    assert "no findings" in said
-    assert json.loads(said[said.index("[") :]) == []
-
-
-RULES: dict[str, Callable[[Block, Shell], None]] = {
-    "curl localhost:8080/api/chat": chat,
-    "curl -i localhost:9090/healthz": check,
-    "unpacked.sh": unpacked,
-    "ops plan": plan,
-    "ops loadtest run --up": loadtest_here,
-    "ops loadtest run https": loadtest_there,
-    "ops up deploy/service.mount.yaml": mount,
-    "gcp-storage-emulator": emulator,
-    "gcloud config set project": cloud,
-    "ops models push gemma3": push,
-    "ops pin": pinned,
-    "ops lint service.yaml": lint,
-    "make ": make,
-}
-"""By what a block holds."""
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("block", blocks(), ids=str)
-def test_a_block_of_commands_works(block: Block, shell: Shell) -> None:
-    """Every fenced block of commands has a rule, by which it works."""
-    rules = [rule for words, rule in RULES.items() if words in block.text]
-    assert rules, f"no rule for this block of {block.page}:\n{block.text}"
-    rules[0](block, shell)
-
-
-def inline() -> list[str]:
-    """Return the commands within sentences and tables, each once."""
-    texts = ((ROOT / page).read_text("utf-8") for page in PAGES)
-    return sorted({match[1].replace("\n", " ") for text in texts for match in INLINE.finditer(text)})
-
-
-@pytest.mark.parametrize("command", inline())
-def test_a_command_within_a_sentence_is_one_that_there_is(command: str, shell: Shell) -> None:
-    """Its target, subcommand and options are known to the program; gcloud and docker have no such list here."""
+@pytest.mark.parametrize("command", commands())
+def test_a_command_is_one_that_its_program_takes(command: str) -> None:
+    """The target of `make` exists. The subcommands and options of our programs are in their help."""
     program, *words = command.split()
     if program == "make":
-        assert re.search(rf"^{words[0]} ", shell.run("make help"), re.MULTILINE)
-    elif program in ("ops", "probe-agent"):
-        known = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word)][: 2 if words[0] in NESTED else 1]
-        listed = shell.run(" ".join((program, *known, "--help")))
-        for option in re.findall(r"--[a-z-]+", command):
-            assert option in listed, option
-    else:
-        files = [word for word in words if word.endswith(".yaml") and not word.startswith("pinned")]
-        assert not [file for file in files if not (ROOT / file).exists()]
+        assert words[0] in TARGET.findall((ROOT / "Makefile").read_text("utf-8"))
+        return
+    subcommands: list[str] = []
+    for word in words:
+        if word[0] == "-" or not re.search(rf"^[ │]+{re.escape(word)}\b", help_of(program, *subcommands), re.MULTILINE):
+            break
+        subcommands.append(word)
+    listed = help_of(program, *subcommands)
+    assert subcommands or words[0].startswith("-"), f"{words[0]} is not in:\n{listed}"
+    for option in re.findall(r"(?<!\S)--[a-z-]+", command):
+        assert option in listed, f"{option} is not in:\n{listed}"

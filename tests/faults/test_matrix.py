@@ -1,76 +1,71 @@
-"""Every state of the agent under every fault: never READY without a model, never stuck, never called dead wrongly.
-
-The cells run side by side from the first test on; each test waits for its own.
-"""
+"""The agent in each state under each fault: never READY without a model, never stuck, never wrongly called dead."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lab.faults import breaking
-from lab.faults.cells import CELLS, REAL_CELLS, Cell
-from lab.faults.matrix import Matrix
+from lab.faults.cells import CELLS, KINDS, REAL_CELLS, Cell, Fault, S, covering
 from lab.faults.subjects import real, scripted
 from lab.servers import REAL_OLLAMA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from _pytest.mark.structures import ParameterSet
 
-    from lab.faults.cells import Outcome
-
-LANES, REAL_LANES = 4, 2
-CELL_SECONDS = 120.0
-"""For one cell with those before it in its lane, on a busy machine."""
-pytestmark = pytest.mark.timeout(CELL_SECONDS + 30)
+pytestmark = pytest.mark.timeout(150)
 
 
-def cells_of(cells: list[Cell]) -> list[ParameterSet]:
-    """Return those that can be, each with its name for pytest."""
-    return [pytest.param(cell, id=f"{cell.state}-{cell.fault}") for cell in cells if not cell.no_sense]
-
-
-def wanted(request: pytest.FixtureRequest, test: str) -> list[Cell]:
-    """Return the cells of a test that this run of pytest has selected."""
-    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    chosen: list[Any] = [item.callspec.params["cell"] for item in items if item.originalname == test]
-    return chosen
+def cells_of(cells: Iterable[Cell], covered: Iterable[Cell] = ()) -> list[ParameterSet]:
+    """Return those that can be, each with its name for pytest; only the covered ones run each time."""
+    return [
+        pytest.param(cell, id=f"{cell.state}-{cell.fault}", marks=[] if cell in covered else pytest.mark.nightly)
+        for cell in cells
+        if not cell.no_sense
+    ]
 
 
 @pytest.fixture(scope="module")
-def standin(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Matrix[Cell, Outcome]]:
-    """All selected cells against the scripted stand-in."""
-    chosen = wanted(request, "test_the_stand_in_under_faults")
-    with Matrix(tmp_path_factory.mktemp("faults"), scripted, chosen, LANES, breaking.run) as matrix:
-        yield matrix
+def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[breaking.Lane]:
+    """The scripted stand-in with its proxy and bucket."""
+    with breaking.lane(tmp_path_factory.mktemp("faults"), scripted) as lane:
+        yield lane
 
 
 @pytest.fixture(scope="module")
-def ollama(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix[Cell, Outcome]]:
-    """All selected cells against a real Ollama, where there is one."""
+def ollama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[breaking.Lane]:
+    """A real Ollama with its proxy and bucket."""
     if (binary := REAL_OLLAMA) is None:
         pytest.skip("no real Ollama: set OLLAMA_BIN")
-    chosen = wanted(request, "test_a_real_ollama_under_faults")
-    home = tmp_path_factory.mktemp("faults")
-    with Matrix(home, lambda folder, _: real(folder, binary), chosen, REAL_LANES, breaking.run) as matrix:
-        yield matrix
+    with breaking.lane(tmp_path_factory.mktemp("faults"), lambda folder, _: real(folder, binary)) as lane:
+        yield lane
 
 
-@pytest.mark.parametrize("cell", cells_of(CELLS))
-def test_the_stand_in_under_faults(standin: Matrix[Cell, Outcome], cell: Cell) -> None:
+@pytest.mark.parametrize("cell", cells_of(CELLS, covering()))
+def test_the_stand_in_under_faults(standin: breaking.Lane, cell: Cell) -> None:
     """A cell shows nothing that must not be: see `cells.complaints`."""
-    found = standin.futures[cell].result(CELL_SECONDS).as_json()
+    found = breaking.run(cell, standin).as_json()
     assert found["complaints"] == [], json.dumps(found, indent=1)
 
 
 @pytest.mark.parametrize("cell", cells_of(REAL_CELLS))
-def test_a_real_ollama_under_faults(ollama: Matrix[Cell, Outcome], cell: Cell) -> None:
-    """The same holds where the server, its runner and its model are real."""
-    found = ollama.futures[cell].result(CELL_SECONDS).as_json()
+def test_a_real_ollama_under_faults(ollama: breaking.Lane, cell: Cell) -> None:
+    """The same holds for a real server with its runner and model."""
+    found = breaking.run(cell, ollama).as_json()
     assert found["complaints"] == [], json.dumps(found, indent=1)
+
+
+def test_the_covering_part_leaves_nothing_out() -> None:
+    """A third of the cells has every fault, every state, and every possible pair of a state and a kind of fault."""
+    cells = covering()
+    assert {cell.fault for cell in cells} == {*Fault}
+    assert not [cell for cell in cells if cell.no_sense]
+    for state, kind in product(S, KINDS):
+        possible = [Cell(state, fault) for fault in kind if not Cell(state, fault).no_sense]
+        assert not possible or {*possible} & {*cells}, (state, kind)
+    assert len(cells) == len({*cells}) < len(CELLS) / 3

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from lab.faults import verdict as judging
-from lab.faults.cells import HARMLESS, THE_RUNNERS, Fault
+from lab.faults.cells import HARMLESS, KINDS, THE_RUNNERS, Fault
 from lab.faults.clients import Threshold
-from lab.faults.pace import GROUPS, QUICK, SERVICE, Gate, faults, shipped
+from lab.faults.pace import QUICK, SERVICE, Gate, faults, shipped
 from lab.faults.verdict import Event, Probed, Share, Verdict, verdict
 
 PROMISE = 2.5
@@ -127,7 +127,7 @@ def test_of_few_faults_no_share_is_judged_and_that_is_said() -> None:
 
 def test_at_least_half_of_the_faults_can_be_judged() -> None:
     """Three in four faults break what serves, and most of these last longer than what is promised."""
-    harmful = sum(not HARMLESS.issuperset(group) for group in GROUPS) / len(GROUPS)
+    harmful = sum(not HARMLESS.issuperset(kind) for kind in KINDS) / len(KINDS)
     for pace in (QUICK, shipped(SERVICE.read_text())):
         least, most = pace.fault_seconds
         assert harmful * (most - pace.promise - 2) / (most - least) > 1 - judging.HARMLESS_SHARE
@@ -138,7 +138,7 @@ def test_every_fault_comes_and_each_group_as_often() -> None:
     drawn = [*islice(faults(Random(7)), 4 * 9)]  # noqa: S311 — no secret
     assert set(drawn) == set(Fault)
     for turn in range(0, len(drawn), 4):
-        assert all(len(set(group) & set(drawn[turn : turn + 4])) == 1 for group in GROUPS)
+        assert all(len(set(kind) & set(drawn[turn : turn + 4])) == 1 for kind in KINDS)
 
 
 def test_a_probe_with_thresholds_falls_and_rises_as_it_is_told() -> None:
