@@ -84,7 +84,7 @@ async def _week(loop: HurriedLoop, hours: int) -> None:
     supervisor = Controller(settings, ollama, clock=loop.time)
     running = asyncio.create_task(supervisor.run())
     asked: Counter[int] = Counter()
-    asking = asyncio.create_task(_ask(agent_app.build(supervisor), asked))
+    asking = asyncio.create_task(_ask(agent_app.build(supervisor, supervisor.run), asked))
     await asyncio.sleep(UNHURRIED_SECONDS)
     await _until_ready(supervisor)
     loop.hurried = True

@@ -77,7 +77,7 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
 
 async def scrape(supervisor: Controller) -> str:
     """Return the text of `/metrics` as the application answers it."""
-    transport = httpx.ASGITransport(app.build(supervisor))
+    transport = httpx.ASGITransport(app.build(supervisor, supervisor.run))
     async with httpx.AsyncClient(transport=transport, base_url="http://agent") as client:
         return (await client.get("/metrics")).text
 
@@ -123,7 +123,7 @@ def test_the_documented_fields_of_status_are_its_fields(supervisor: Controller, 
     supervisor.source = MountSource(Path("/models"))
     bring_up(supervisor, clock)
 
-    assert set(documented_fields()) == set(leaves(status(supervisor)))
+    assert set(documented_fields()) == set(leaves(status(supervisor.view())))
 
 
 def test_every_finding_that_there_can_be_is_explained() -> None:

@@ -109,7 +109,7 @@ def pulling_agent(server: RealOllama, registry: Registry, **environ: str) -> Age
 
 def told(agent: Agent) -> dict[str, Any]:
     """Return what the status says of the source."""
-    source: dict[str, Any] = status(agent.supervisor)["source"]
+    source: dict[str, Any] = status(agent.supervisor.view())["source"]
     return source
 
 

@@ -114,7 +114,7 @@ async def _serve(settings: Settings, listener: socket.socket, started: float) ->
     ollama = OllamaClient(settings.ollama_url, keep_alive=settings.keep_alive)
     supervisor = Controller(settings, ollama, source=choose(settings, ollama), started=started)
     config = uvicorn.Config(
-        app.build(supervisor),
+        app.build(supervisor, supervisor.run),
         log_config=None,
         access_log=False,
         ws="none",

@@ -75,7 +75,7 @@ def bring_up(supervisor: Controller, clock: Clock) -> None:
 
 def scraped(supervisor: Controller) -> dict[str, float]:
     """Return every sample of a scrape by its name and labels, as Prometheus reads them."""
-    text = metrics.exposition(metrics.registry_of(supervisor)).decode()
+    text = metrics.exposition(metrics.registry_of(supervisor.view)).decode()
     return {
         sample.name + "".join(f"{{{name}={label}}}" for name, label in sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -86,7 +86,7 @@ def scraped(supervisor: Controller) -> dict[str, float]:
 def test_the_summary_says_state_reason_action_and_since(supervisor: Controller, clock: Clock) -> None:
     """A probe's body names the state, why it is so, since when, and what to do."""
     clock.now += 12.3456
-    said = summary(supervisor)
+    said = summary(supervisor.view())
 
     assert said["state"] == "UNREACHABLE"
     assert said["reason"] == "waiting for Ollama at http://127.0.0.1:11434"
@@ -99,7 +99,7 @@ def test_the_summary_says_state_reason_action_and_since(supervisor: Controller, 
 
 def test_at_first_the_status_knows_little(supervisor: Controller) -> None:
     """Before Ollama was seen the status has its whole shape, and null for all that is not known."""
-    said = status(supervisor)
+    said = status(supervisor.view())
 
     assert (said["startup"], said["epoch"]) == (False, 0)
     assert said["agent"] == {"version": __version__, "uptime_seconds": 0.0}
@@ -118,7 +118,7 @@ def test_when_ready_the_status_knows_all(supervisor: Controller, clock: Clock) -
     supervisor.record.last_check = 1004.0
     supervisor.record.reloads.update(["ModelEvicted", "ContextDrifted", "ModelEvicted"])
     clock.now = 1005.5
-    said = status(supervisor)
+    said = status(supervisor.view())
 
     assert (said["state"], said["startup"], said["epoch"], said["since_seconds"]) == ("READY", True, 1, 2.5)
     assert said["ollama"]["version"] == "0.32.15"
@@ -140,9 +140,9 @@ def test_when_ready_the_status_knows_all(supervisor: Controller, clock: Clock) -
 
 def test_the_status_is_json(supervisor: Controller, clock: Clock) -> None:
     """The status can be written as strict JSON at every stage."""
-    json.dumps(status(supervisor), allow_nan=False)
+    json.dumps(status(supervisor.view()), allow_nan=False)
     bring_up(supervisor, clock)
-    json.dumps(status(supervisor), allow_nan=False)
+    json.dumps(status(supervisor.view()), allow_nan=False)
 
 
 @pytest.mark.parametrize(("seen", "pinned"), [(4096, 4096), (None, None)])
@@ -207,7 +207,7 @@ def test_metrics_count_what_the_record_counts(supervisor: Controller) -> None:
 
 def test_each_scrape_reads_anew(supervisor: Controller) -> None:
     """One registry shows the state at the moment of each scrape."""
-    registry = metrics.registry_of(supervisor)
+    registry = metrics.registry_of(supervisor.view)
     assert b'probe_agent_state{state="STOPPING"} 0.0' in metrics.exposition(registry)
 
     supervisor._observe(StopRequested(reason="SIGTERM received"))
@@ -219,6 +219,6 @@ def test_every_metric_has_a_help_text_and_our_prefix(supervisor: Controller, clo
     """Every metric is named probe_agent_ and explained."""
     bring_up(supervisor, clock)
 
-    for family in text_string_to_metric_families(metrics.exposition(metrics.registry_of(supervisor)).decode()):
+    for family in text_string_to_metric_families(metrics.exposition(metrics.registry_of(supervisor.view)).decode()):
         assert family.name.startswith("probe_agent_")
         assert family.documentation.endswith(".")

@@ -51,7 +51,7 @@ async def test_a_wrong_digest_is_failed(ollama: Ollama) -> None:
     """A model with another digest than the expected one is never loaded."""
     async with Agent(ollama.url, MODEL_DIGEST="ab" * 32) as agent:
         await agent.until("FAILED", "expected abababababab")
-        assert agent.supervisor.settled.is_set()
+        assert agent.supervisor.view().settled
         assert agent.supervisor.alive()
     assert ollama.engine.starts == []
 

@@ -41,14 +41,14 @@ async def test_a_whole_model_on_a_mount_becomes_ready(ollama: Ollama, tmp_path: 
     ollama.serves(manifest)
     async with on_mount(ollama, tmp_path) as agent:
         await agent.until("READY")
-        told = status(agent.supervisor)["source"]
+        told = status(agent.supervisor.view())["source"]
         assert (told["source"], told["done_bytes"], told["total_bytes"]) == (
             "mount",
             manifest.size_bytes,
             manifest.size_bytes,
         )
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app.build(agent.supervisor)), base_url="http://agent"
+            transport=httpx.ASGITransport(app.build(agent.supervisor, agent.supervisor.run)), base_url="http://agent"
         ) as client:
             assert f"probe_agent_fetch_done_bytes {float(manifest.size_bytes)}" in (await client.get("/metrics")).text
 

@@ -1,9 +1,10 @@
-"""The agent's HTTP endpoints. They read the supervisor's state and do no I/O of their own."""
+"""The agent's HTTP endpoints. They read views and do no I/O of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -17,7 +18,7 @@ from probe_agent import logs
 from probe_agent.endpoints import metrics
 from probe_agent.endpoints.paths import PATHS
 from probe_agent.endpoints.status import status, summary
-from probe_agent.readiness.controller import Controller
+from probe_agent.readiness.view import ReadinessView, Views
 
 OK, NOT_FOUND, UNAVAILABLE = 200, 404, 503
 # Answers change from one moment to the next: nothing between the agent and the prober may keep one.
@@ -25,33 +26,36 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 class Endpoints:
-    """The routes' functions. `supervisor` is read, never written."""
+    """The functions behind the routes. All they know is in the views."""
 
-    def __init__(self, supervisor: Controller) -> None:
-        self._supervisor = supervisor
-        self._registry = metrics.registry_of(supervisor)
+    def __init__(self, views: Views) -> None:
+        self._views = views
+        self._registry = metrics.registry_of(views.view)
         self._held = metrics.held_probes(self._registry)
         self._page = files("probe_agent.endpoints").joinpath("page.html").read_text(encoding="utf-8")
 
     async def startup(self, request: Request) -> Response:
         """Return 200 once READY was first reached; an earlier probe is held until then, or until the hold ends."""
-        hold = self._supervisor.settings.startup_hold_seconds
-        if hold and not self._supervisor.settled.is_set():
+        view = self._views.view()
+        if view.startup_hold_seconds and not view.settled:
             with self._held.track_inprogress():
-                await _first_of(hold, self._supervisor.settled.wait(), _hung_up(request.receive))
-        return self._answer(request, self._supervisor.readiness.latched)
+                await _first_of(view.startup_hold_seconds, self._views.settled(), _hung_up(request.receive))
+            view = self._views.view()
+        return _answer(request, view, view.startup_passed)
 
     async def ready(self, request: Request) -> Response:
         """Return 200 while the model answers."""
-        return self._answer(request, self._supervisor.readiness.ready)
+        view = self._views.view()
+        return _answer(request, view, view.ready)
 
     async def live(self, request: Request) -> Response:
         """Return 200 while the agent itself makes progress, whatever Ollama does."""
-        return self._answer(request, self._supervisor.alive())
+        view = self._views.view()
+        return _answer(request, view, view.alive)
 
     async def status(self, _request: Request) -> Response:
         """Return everything the agent knows."""
-        return JSONResponse(status(self._supervisor), headers=NO_STORE)
+        return JSONResponse(status(self._views.view()), headers=NO_STORE)
 
     async def metrics(self, _request: Request) -> Response:
         """Return the Prometheus text format."""
@@ -61,11 +65,11 @@ class Endpoints:
         """Return the status page."""
         return HTMLResponse(self._page, headers=NO_STORE)
 
-    def _answer(self, request: Request, passed: bool) -> Response:
-        code = OK if passed else UNAVAILABLE
-        body = summary(self._supervisor)
-        told = BackgroundTask(logs.probe_answered, request.url.path, code, request.headers, body)
-        return JSONResponse(body, code, headers=NO_STORE, background=told)
+
+def _answer(request: Request, view: ReadinessView, passed: bool) -> Response:
+    code, body = OK if passed else UNAVAILABLE, summary(view)
+    log = BackgroundTask(logs.probe_answered, request.url.path, code, request.headers, body)
+    return JSONResponse(body, code, headers=NO_STORE, background=log)
 
 
 async def _hung_up(receive: Receive) -> None:
@@ -92,17 +96,17 @@ async def _error(_request: Request, error: Exception) -> Response:
     return JSONResponse({"reason": error.detail, "action": action}, error.status_code, headers=error.headers)
 
 
-def build(supervisor: Controller) -> Starlette:
-    """Return the application; it runs the supervisor for as long as it serves."""
+def build(views: Views, run: Callable[[], Coroutine[Any, Any, None]]) -> Starlette:
+    """Return the application; `run` is what it keeps running for as long as it serves."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        task = asyncio.create_task(supervisor.run())
+        task = asyncio.create_task(run())
         yield
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    endpoints = Endpoints(supervisor)
+    endpoints = Endpoints(views)
     checks: dict[str, Callable[[Request], Awaitable[Response]]] = {
         "startup": endpoints.startup,
         "ready": endpoints.ready,

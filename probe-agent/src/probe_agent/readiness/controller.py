@@ -28,6 +28,7 @@ from probe_agent.readiness.states import (
     ServerDown,
     StopRequested,
 )
+from probe_agent.readiness.view import ModelView, ReadinessView
 from probe_agent.settings import DriftPolicy, Settings
 from probe_agent.sources.fetch import Fetch
 from probe_agent.sources.source import Source
@@ -65,7 +66,7 @@ class Controller:
         self.settings = settings
         self.readiness = Readiness.initial(f"waiting for Ollama at {server.url}", now)
         self.record = Observed.begin(now, settings.models)
-        self.settled = asyncio.Event()
+        self._settled = asyncio.Event()
         self.clock = clock
         self._moved = now
         self._pause = 0.0
@@ -90,6 +91,54 @@ class Controller:
             ReadinessState.WARMING: lambda: self._ascent.warm(self.readiness.epoch),
             ReadinessState.READY: self._watch.check,
         }
+
+    def view(self) -> ReadinessView:
+        """Return a snapshot for everyone who reads."""
+        readiness, record = self.readiness, self.record
+        source = self.source
+        return ReadinessView(
+            state=readiness.state,
+            reason=readiness.reason,
+            action=readiness.action,
+            since=readiness.since,
+            epoch=readiness.epoch,
+            startup_passed=readiness.latched,
+            ready=readiness.ready,
+            settled=readiness.latched or readiness.terminal,
+            alive=self.alive(),
+            now=self.clock(),
+            started=record.started,
+            startup_hold_seconds=self.settings.startup_hold_seconds,
+            ollama_url=self.settings.ollama_url,
+            ollama_version=record.ollama_version,
+            models=tuple(
+                ModelView(
+                    name=pin.name,
+                    num_ctx=pin.num_ctx,
+                    stored=record.stored.get(pin.name),
+                    running=record.resident.get(pin.name),
+                )
+                for pin in record.pins
+            ),
+            waterfall=record.waterfall,
+            source_name=source.name if source else None,
+            source_progress=source.progress.snapshot() if source else None,
+            failures_in_a_row=self.failures_in_a_row,
+            last_check=record.last_check,
+            transitions=dict(record.transitions),
+            failures=dict(record.failures),
+            reloads=dict(record.reloads),
+            checks=record.checks,
+            check_seconds=record.check_seconds,
+            unpinned=record.unpinned,
+            warmup_prompts=record.warmup_prompts,
+            warmup_refused=record.warmup_refused,
+            restored_slots=record.restored_slots,
+        )
+
+    async def settled(self) -> None:
+        """Return once the startup has passed, or never will."""
+        await self._settled.wait()
 
     @property
     def failures_in_a_row(self) -> int:
@@ -176,7 +225,7 @@ class Controller:
             self.record.mark(Phase.READY, now)
             self._watch.begin(now)
         if after.latched or after.terminal:
-            self.settled.set()
+            self._settled.set()
         if isinstance(observation, (ModelAbsent, FetchFailed)):
             self._pause = self.settings.period_seconds
         elif isinstance(observation, (*LOST, LoadFailed)):
