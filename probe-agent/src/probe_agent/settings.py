@@ -1,6 +1,6 @@
 """Settings: environment variables in, a frozen `Settings` out, every bad one reported at once.
 
-`VARIABLES` is the one list: parsing, `--help` and the README's table all come from it.
+`VARIABLES` is the one list: parsing, `--help` and docs/settings.md all come from it.
 """
 
 import difflib

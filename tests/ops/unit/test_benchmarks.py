@@ -176,12 +176,6 @@ def test_readiness_must_show_what_takes_the_model_away(fault: Fault, hidden: boo
     assert recovery.hidden(fault, outage.Seen(lost=None, back=None, way_up=1.0)) is hidden
 
 
-def test_the_promise_is_the_readmes() -> None:
-    """What recovery is held against is what the README promises with the defaults."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"model stopped answering: {outage.PROMISE_SECONDS:g} s with the defaults" in readme
-
-
 def test_the_slope_is_for_an_hour() -> None:
     """Memory that grows by 0.1 MiB a minute grows by 6 MiB an hour, whatever it began with."""
     assert hour.slope([50 + 0.1 * minute for minute in range(30)], 1 / 60) == pytest.approx(6)

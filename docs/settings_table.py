@@ -1,0 +1,23 @@
+"""The table of `settings.md`, from the agent's list of variables. `python -m docs.settings_table [--check]`."""  # noqa: INP001 — beside the pages, not a package
+
+import sys
+
+from docs.made_part import MadePart
+from probe_agent.settings import VARIABLES, Variable
+
+
+def table() -> str:
+    """Return one row for each variable: name, default, meaning."""
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *map(_row, VARIABLES)])
+
+
+def _row(variable: Variable) -> str:
+    default = "required" if variable.default is None else f"`{variable.default}`" if variable.default else "unset"
+    meaning = variable.meaning.replace("|", r"\|")
+    return f"| `{variable.name}` | {default} | {meaning} |"
+
+
+SETTINGS_TABLE = MadePart("settings.md", "settings", "docs.settings_table", table)
+
+if __name__ == "__main__":
+    sys.exit(SETTINGS_TABLE.main())
