@@ -120,3 +120,12 @@ def test_every_finding_that_there_can_be_is_explained() -> None:
     found = {each["rule"] for findings in golden for each in findings}
 
     assert [rule for rule in sorted(found) if f"`{rule}`" not in page] == []
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/requirements.md"])
+def test_a_page_names_only_places_that_exist(page: str) -> None:
+    """Each path in backticks is a file or a directory of the repository."""
+    named = re.findall(r"`([\w.-]+/[\w./-]*|[\w-]+\.yaml)`", (ROOT / page).read_text(encoding="utf-8"))
+
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
