@@ -8,12 +8,13 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 AGENT  := tests/agent
 # More workers than cores, because many tests wait for a process. A worker that is done takes tests from another.
 SPREAD := --numprocesses 4 --dist worksteal
+PAGES  := benchmark_table fault_table lint_rules settings_table state_diagram
 # The agent is installed from this checkout, so no lock file names it.
 COMPILE := uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --no-emit-package probe-agent \
 	--universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-agent test-rest test-nightly test-live test-images lint style types fmt bench faults soak lock clean
+.PHONY: help run demo test test-agent test-rest test-nightly test-live test-images lint style types fmt pages bench faults soak lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 12
@@ -57,6 +58,9 @@ types: $(VENV)/test.stamp
 
 fmt: $(VENV)/test.stamp ## format the code in place
 	@$(BIN)/ruff check --fix . ; status=$$? ; $(BIN)/ruff format . && exit $$status
+
+pages: $(VENV)/test.stamp ## write the parts of docs/ that are made from code and results
+	@for part in $(PAGES); do $(BIN)/python -m lab.pages.$$part || exit; done
 
 bench: $(VENV)/run.stamp ## what we claim, measured on this machine
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -29,12 +29,12 @@ from benchmarks import (
     recovery,
     time_to_loaded,
 )
-from lab.precondition import NotHereError
+from lab.measuring.precondition import NotHereError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lab.result import Result
+    from lab.measuring.result import Result
 
 BENCHMARKS: dict[str, Callable[..., Result]] = {
     module.NAME: module.run

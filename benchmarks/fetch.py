@@ -13,11 +13,12 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import page_cache, sample
+from benchmarks import page_cache
 from benchmarks.fetcher import MODEL
 from lab.bucket import BUCKET
+from lab.measuring import sample
+from lab.measuring.result import Result, Target
 from lab.process import LOOPBACK, Running
-from lab.result import Result, Target
 from lab.stores import weights_of, write_store
 from probe_agent.ollama.blobs import check_blob
 

@@ -9,12 +9,11 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import prober
-from lab import agent_image, bases
-from lab import bench_agents as agents
-from lab import bench_servers as servers
-from lab.precondition import NotHereError
+from lab.images import agent_image, bases
+from lab.measuring import agents, servers
+from lab.measuring.precondition import NotHereError
+from lab.measuring.result import Result, Target
 from lab.process import free_port
-from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from pathlib import Path

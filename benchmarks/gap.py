@@ -8,18 +8,19 @@ from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks import gap_chart, gap_figures
-from benchmarks.gap_start import AT_ONCE_SHARE, CONCURRENCY, PARALLEL, REQUEST_PERIOD_SECONDS, cold_seconds, start
+from benchmarks import gap_chart
+from benchmarks.gap_start import CONCURRENCY, PARALLEL, REQUEST_PERIOD_SECONDS, cold_seconds, start
 from benchmarks.gates import GATES
-from lab import bench_servers as servers
-from lab.image_tree import ASKED
-from lab.result import FOLDER, Result, Target
+from lab.images.tree import ASKED
+from lab.measuring import gap, servers
+from lab.measuring.gap import AT_ONCE_SHARE
+from lab.measuring.result import FOLDER, Result, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.gap_start import Start
-    from lab.bench_servers import Server
+    from lab.measuring.gap import Start
+    from lab.measuring.servers import Server
 
 NAME = "gap"
 ROUNDS, QUICK_ROUNDS = 10, 1
@@ -49,24 +50,24 @@ def run(folder: Path, *, quick: bool) -> Result:
     turns = range((QUICK_ROUNDS if quick else ROUNDS) + 1)
     rounds = [asyncio.run(_round(server, prompts, turn)) for turn in turns][1:]
     if not quick:
-        shown = {GATES[name].title: gap_figures.middle([each[name] for each in rounds]) for name in GATES}
+        shown = {GATES[name].title: gap.middle([each[name] for each in rounds]) for name in GATES}
         gap_chart.draw(shown, FOLDER / f"{NAME}.svg")
-    measured = {name: gap_figures.figures(rounds, name) for name in GATES}
-    late, to_tcp = gap_figures.late(rounds, "agent_held"), gap_figures.first_let_in_to_tcp(rounds, "agent_held")
+    measured = {name: gap.figures(rounds, name) for name in GATES}
+    late, to_tcp = gap.late(rounds, "agent_held"), gap.first_let_in_to_tcp(rounds, "agent_held")
     return Result(
         name=NAME,
         server=server.description,
         method=METHOD,
         targets=(
-            Target("requests let in early, agent's held probe", gap_figures.early(rounds, "agent_held"), 0, ""),
-            Target("requests let in early, agent polled", gap_figures.early(rounds, "agent_polled"), 0, ""),
+            Target("requests let in early, agent's held probe", gap.early(rounds, "agent_held"), 0, ""),
+            Target("requests let in early, agent polled", gap.early(rounds, "agent_polled"), 0, ""),
             Target("READY to the open gate, agent's held probe, median", late, LIMIT_LATE_SECONDS, "s"),
             Target(
                 "answer of the first let in, held probe / TCP, median of the rounds", median(to_tcp), LIMIT_TO_TCP, ""
             ),
         ),
         measured=measured,
-        tables=(gap_figures.table(measured),),
+        tables=(gap.table(measured, {name: gate.title for name, gate in GATES.items()}),),
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from benchmarks.gap_start import Start
+    from lab.measuring.gap import Start
 
 
 # Each phase from the end of the one before; told apart without colour by their order, which is the same in all rows.

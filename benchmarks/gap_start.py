@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from lab import bench_agents as agents
-from lab import bench_servers as servers
-from lab.image_tree import ASKED
+from lab.images.tree import ASKED
+from lab.measuring import agents, servers
+from lab.measuring.gap import OK, Sent, Start
 from lab.process import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.gates import Gate
-    from lab.bench_servers import Server
+    from lab.measuring.servers import Server
 
 PARALLEL = "1"
 """One slot: the four of service.yaml would share two cores here, and warm for a quarter of a minute."""
@@ -34,75 +33,13 @@ START_SECONDS = 120.0
 ANSWER_SECONDS = 60.0
 """For one answer, those included that wait for the load."""
 LOOK_SECONDS = 0.05
-AT_ONCE_SHARE = 0.25
-"""Of a cold answer: above it the server had still to load, to read the system prompt, or to end another's reading. A
-warm answer takes a thirtieth, so that neither a busy machine nor a second place makes one look cold."""
 NS_PER_SECOND = 1_000_000_000
-OK = 200
 CHAT = {
     "model": servers.MODEL,
     "messages": [ASKED[0], {"role": "user", "content": "For how long may group 9 keep a book?"}],
     "stream": False,
     "options": {"num_predict": 1},
 }
-
-
-class Sent(NamedTuple):
-    """One request, in seconds since the start of the containers.
-
-    `took` is the server's own word, `total_duration`; without a 200 it is infinite.
-    """
-
-    sent: float
-    let_in: float
-    answered: float
-    status: int
-    took: float
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """One start behind a gate; instants in seconds since the start of the containers.
-
-    `ready` is the agent's own word. `cold` is the `total_duration` of the same chat that a new server answered in this
-    round, with neither agent nor gate.
-    """
-
-    open: float
-    ready: float
-    cold: float
-    phases: dict[str, float]
-    requests: list[Sent]
-
-    @property
-    def early(self) -> list[Sent]:
-        """Those that the server, by its own word, could not answer at once."""
-        return [each for each in self.requests if each.took > AT_ONCE_SHARE * self.cold]
-
-    @property
-    def before_ready(self) -> int:
-        """How many were let in before READY."""
-        return sum(each.let_in < self.ready for each in self.requests)
-
-    @property
-    def in_ollama_at_ready(self) -> int:
-        """How many waited in Ollama for the model at READY; never more than there are places."""
-        return sum(each.let_in < self.ready < each.answered for each in self.requests)
-
-    @property
-    def at_the_gate_at_ready(self) -> int:
-        """How many waited at READY for the gate, or for a place."""
-        return sum(each.sent < self.ready <= each.let_in for each in self.requests)
-
-    @property
-    def late_seconds(self) -> float:
-        """How long a ready model waited for its gate; negative: the gate was first."""
-        return self.open - self.ready
-
-    @property
-    def first(self) -> Sent:
-        """The first request that was let in."""
-        return self.requests[0]
 
 
 async def cold_seconds(server: Server) -> float:

@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from lab.precondition import NotHereError
+from lab.measuring.precondition import NotHereError
 from ops.local_store import cache_directory
 
 NAME = "gemma3_270m"

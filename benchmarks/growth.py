@@ -11,11 +11,10 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import prober, sample
-from lab import bench_agents as agents
-from lab import bench_servers as servers
+from benchmarks import prober
+from lab.measuring import agents, sample, servers
+from lab.measuring.result import Result, Target
 from lab.process import free_port
-from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from lab.process import Running

@@ -5,11 +5,11 @@ from __future__ import annotations
 import urllib.request
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks import prober, sample
-from lab import bench_servers as servers
-from lab.bench_agents import agent
+from benchmarks import prober
+from lab.measuring import sample, servers
+from lab.measuring.agents import agent
+from lab.measuring.result import Result, Target
 from lab.process import LOOPBACK, free_port
-from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,9 @@ from statistics import linear_regression, mean
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import footprint, production
-from lab import bench_agents as agents
-from lab import bench_servers as servers
+from lab.measuring import agents, servers
+from lab.measuring.result import Result, Target
 from lab.process import free_port
-from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
-from benchmarks import gemma, llama_server
-from lab.precondition import real_ollama
-from lab.result import Result
+from benchmarks import gemma
+from lab.measuring import llama_server
+from lab.measuring.precondition import real_ollama
+from lab.measuring.result import Result
 from ops import kv_cache, smollm2
 from ops.up import runtime
 

@@ -8,8 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from lab.measuring.result import Result, Target
 from lab.process import Running
-from lab.result import Result, Target
 from ops.loadtest import arrivals, conclusion, lengths, limits, statistics
 from ops.loadtest.arrivals import Arrivals
 from ops.loadtest.client import Client

@@ -11,11 +11,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks import sample
-from lab import bench_agents as agents
-from lab import bench_servers as servers
+from lab.measuring import agents, sample, servers
+from lab.measuring.result import Result, Target
 from lab.process import LOOPBACK, free_port
-from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

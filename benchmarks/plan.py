@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import ollama
 
-from benchmarks import gemma, llama_server
+from benchmarks import gemma
 from lab import attention_ggufs
-from lab.precondition import real_ollama
+from lab.measuring import llama_server
+from lab.measuring.llama_server import COLUMNS, FLAGS, MOST_DEVIATION, is_equal
+from lab.measuring.precondition import real_ollama
+from lab.measuring.result import Result, Target
 from lab.process import LOOPBACK, Running, free_port
-from lab.result import Result, Target
 from ops import kv_cache, smollm2
 from ops.plan.memory import MIB, Load, Memory, batch, memory
 from ops.plan.sources import from_gguf
@@ -32,15 +33,10 @@ REAL = (smollm2.NAME, gemma.NAME)
 CONTEXTS, QUICK_CONTEXTS = (1024, 4096, 16384), (4096,)
 PARALLELS, QUICK_PARALLELS = (1, 2, 4), (2,)
 OLLAMA_SETTINGS = (Load(4096, 1, "f16"), Load(4096, 2, "q8_0"), Load(8192, 4, "q8_0"), Load(16384, 4, "f16"))
-ROUNDING_MIB = 0.005
-"""llama-server logs each cache with two decimals of a MiB."""
-MOST_DEVIATION = 0.10
 SECONDS = 60.0
 """For a load by Ollama: the models need one."""
-FLAGS = re.compile(r"-c (\d+) -np (\d+) .*-b (\d+) -ub (\d+)")
-COLUMNS = "model context parallel kv_type batch model_mib cache_mib caches compute_mib output_mib"
 METHOD = (
-    "Two real models and eight that tests/attention_ggufs.py writes, one of each kind of attention and a mixture of "
+    "Two real models and eight that lab/attention_ggufs.py writes, one of each kind of attention and a mixture of "
     "experts. Each is loaded by Ollama's own llama-server on the CPU, with the flags that Ollama would give it, over "
     f"contexts per slot of {', '.join(map(str, CONTEXTS))} (at most the trained one), {', '.join(map(str, PARALLELS))} "
     f"slots and the KV types {', '.join(kv_cache.DOCUMENTED)}. 'cache' is the sum of the log's 'size = ' lines, "
@@ -75,11 +71,6 @@ class Sample(NamedTuple):
         load, found = self.load, self.reported
         sizes = (found.model_mib, round(found.cache_mib, 2), len(found.caches), found.compute_mib, found.output_mib)
         return " ".join(map(str, (self.model, load.context, load.parallel, load.kv_type, load.batch, *sizes)))
-
-
-def is_equal(planned_bytes: int, reported_mib: float, caches: int) -> bool:
-    """Return whether planned caches are the reported ones: each of these is rounded to a hundredth of a MiB."""
-    return abs(planned_bytes / MIB - reported_mib) <= ROUNDING_MIB * caches + 1e-9
 
 
 def run(folder: Path, *, quick: bool) -> Result:

@@ -13,11 +13,11 @@ import time
 import urllib.request
 from pathlib import Path
 
-from benchmarks import page_cache, sample
-from lab import bench_servers as servers
-from lab.precondition import NotHereError, real_ollama
+from benchmarks import page_cache
+from lab.measuring import sample, servers
+from lab.measuring.precondition import NotHereError, real_ollama
+from lab.measuring.result import Result
 from lab.process import LOOPBACK, free_port
-from lab.result import Result
 
 NAME = "prefetch"
 PAIRS, QUICK_PAIRS = 10, 2

@@ -12,13 +12,13 @@ import urllib.request
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks import gemma, prober, sample
-from lab import bench_agents as agents
-from lab.bench_agents import agent
-from lab.image_tree import ASKED, FLAGS, IMAGE, assemble, bake, install
-from lab.precondition import real_ollama
+from benchmarks import gemma, prober
+from lab.images.tree import ASKED, FLAGS, IMAGE, assemble, bake, install
+from lab.measuring import agents, sample
+from lab.measuring.agents import agent
+from lab.measuring.precondition import real_ollama
+from lab.measuring.result import Result, Target
 from lab.process import LOOPBACK, Running, free_port
-from lab.result import Result, Target
 from ops import smollm2
 from ops.up import runtime
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NAME = "prompt_cache"
 STARTS, QUICK_STARTS = 7, 1
 MODEL, NUM_CTX = "served:one", 2048
-"""As `lab.image_tree` bakes it."""
+"""As `lab.images.tree` bakes it."""
 SECONDS = 120.0
 """For a load, a warm-up or a chat: the small models need a twentieth of it."""
 LIMIT_EVALUATION, LIMIT_READY = 0.05, 1.0

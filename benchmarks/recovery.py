@@ -12,8 +12,8 @@ from lab.faults.breaking import STUCK_SECONDS
 from lab.faults.cells import HARMLESS, Fault
 from lab.faults.matrix import Matrix
 from lab.faults.subjects import real, scripted
-from lab.precondition import NotHereError, real_ollama
-from lab.result import Result, Target
+from lab.measuring.precondition import NotHereError, real_ollama
+from lab.measuring.result import Result, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,17 +6,17 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks import prober, sample
-from lab import bench_servers as servers
-from lab.agent_python import agent_python
-from lab.bench_agents import agent
+from benchmarks import prober
+from lab.measuring import sample, servers
+from lab.measuring.agent_python import agent_python
+from lab.measuring.agents import agent
+from lab.measuring.result import Result, Target
 from lab.process import LOOPBACK, Running, free_port
-from lab.result import Result, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lab.bench_servers import Answer, Server
+    from lab.measuring.servers import Answer, Server
     from lab.process import Line
 
 NAME = "time_to_loaded"

@@ -22,7 +22,7 @@ import httpx
 import uvicorn
 
 from benchmarks import production
-from lab.bench_agents import rss_mib
+from lab.measuring.agents import rss_mib
 from lab.process import LOOPBACK
 from ops.standin import ScriptedEngine, StandIn, StoredModel
 from ops.standin.abrupt import AbruptServer, listen

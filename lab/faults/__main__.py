@@ -11,12 +11,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docs.fault_table import FAULT_TABLES
 from lab.faults import breaking
 from lab.faults.cells import CELLS, REAL_CELLS, Cell
 from lab.faults.matrix import Matrix
 from lab.faults.subjects import real, scripted
-from lab.result import Result, Target
+from lab.measuring.result import Result, Target
+from lab.pages.fault_table import FAULT_TABLES
 from lab.servers import REAL_OLLAMA
 
 if TYPE_CHECKING:

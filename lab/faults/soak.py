@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from docs.fault_table import FAULT_TABLES
 from lab.faults import verdict as judging
 from lab.faults.breaking import NAMED, STUCK_SECONDS, Lane, broken, lane
 from lab.faults.cells import THE_RUNNERS, Cell, Fault, S
@@ -28,7 +27,8 @@ from lab.faults.pace import QUICK, SERVICE, Pace, faults, shipped
 from lab.faults.subjects import real, scripted
 from lab.faults.verdict import Event
 from lab.faults.watched import WatchedAgent, Witness, ask
-from lab.result import Result
+from lab.measuring.result import Result
+from lab.pages.fault_table import FAULT_TABLES
 from lab.servers import REAL_OLLAMA, wait_until
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, ClassVar
 from lab.agent import promised
 from lab.faults.cells import Proof
 from lab.faults.watched import ask
+from lab.ollama_server import LOAD_SECONDS, PINNED, PINNED_CONTEXT, real_ollama
 from lab.servers import ServerProcess, wait_until
-from tests.contract.subject import LOAD_SECONDS, PINNED, PINNED_CONTEXT, real_ollama
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.contract.subject import Subject as LiveSubject
+    from lab.ollama_server import OllamaServer
 
 SCRIPT = Path(__file__).with_name("scripted_server.py")
 SCRIPTED_LOAD_SECONDS = 0.4
@@ -133,7 +133,7 @@ class Real(Subject):
     }
     fault_seconds = 3.2
 
-    def __init__(self, subject: LiveSubject) -> None:
+    def __init__(self, subject: OllamaServer) -> None:
         super().__init__(subject.process)
         self.name = f"Ollama {subject.version}"  # type: ignore[misc]
         self._subject = subject

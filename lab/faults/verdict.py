@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from lab.faults.cells import BUSY_SECONDS, HARMLESS, STUCK, THE_RUNNERS, Fault
-from lab.result import Target
+from lab.measuring.result import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

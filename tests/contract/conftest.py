@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab.ollama_server import OllamaServer, real_ollama, stand_in
 from lab.servers import REAL_OLLAMA
 from tests.conftest import TESTED_OLLAMA
-from tests.contract.subject import Subject, real_ollama, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="session", params=["stand-in", "ollama"])
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OllamaServer]:
     """Each server in turn, started once."""
     home = tmp_path_factory.mktemp("server")
     if request.param == "stand-in":
@@ -39,14 +39,14 @@ def told(request: pytest.FixtureRequest, record_property: Callable[[str, object]
 
 
 @pytest.fixture
-def server(running: Subject) -> Subject:
+def server(running: OllamaServer) -> OllamaServer:
     """Each server with nothing loaded."""
     running.unload()
     return running
 
 
 @pytest.fixture
-def warm(running: Subject) -> Subject:
+def warm(running: OllamaServer) -> OllamaServer:
     """Each server with a model loaded by its Modelfile, by an earlier test if possible: loads cost time."""
     running.load()
     return running

@@ -11,21 +11,21 @@ import ollama
 import pytest
 
 from lab.agent import Agent
-from tests.contract.subject import COUNTING, DEFAULT_CONTEXT, PINNED, PINNED_CONTEXT, PLAIN, TRAINED_CONTEXT
+from lab.ollama_server import COUNTING, DEFAULT_CONTEXT, PINNED, PINNED_CONTEXT, PLAIN, TRAINED_CONTEXT
 
 if TYPE_CHECKING:
-    from tests.contract.subject import Subject
+    from lab.ollama_server import OllamaServer
 
 pytestmark = pytest.mark.anyio
 
 
-def watching(server: Subject, model: str = f"{PINNED}@{PINNED_CONTEXT}") -> Agent:
+def watching(server: OllamaServer, model: str = f"{PINNED}@{PINNED_CONTEXT}") -> Agent:
     """Make an agent with checks that a busy two-core machine can answer in time."""
     patient = {"PERIOD_SECONDS": "1", "TIMEOUT_SECONDS": "1", "STARTUP_TIMEOUT_SECONDS": "60"}
     return Agent(str(server.http.base_url), MODEL=model, **patient)
 
 
-async def test_ready_means_that_a_chat_is_answered(server: Subject) -> None:
+async def test_ready_means_that_a_chat_is_answered(server: OllamaServer) -> None:
     """From nothing loaded to READY, and a chat client gets words at once, with the pinned context."""
     async with watching(server) as agent:
         await agent.until("READY")
@@ -38,7 +38,7 @@ async def test_ready_means_that_a_chat_is_answered(server: Subject) -> None:
         assert agent.supervisor.record.ollama_version == server.version
 
 
-async def test_a_killed_runner_is_noticed_and_restarted(server: Subject) -> None:
+async def test_a_killed_runner_is_noticed_and_restarted(server: OllamaServer) -> None:
     """A runner killed while idle stays in /api/ps; the agent notices all the same, and is READY again."""
     async with watching(server) as agent:
         await agent.until("READY")
@@ -50,7 +50,7 @@ async def test_a_killed_runner_is_noticed_and_restarted(server: Subject) -> None
         assert server.loaded()["expires_at"] > "2100"
 
 
-async def test_a_stopped_runner_is_not_ready(server: Subject) -> None:
+async def test_a_stopped_runner_is_not_ready(server: OllamaServer) -> None:
     """A runner that hangs ends READY after the threshold; when it goes on, the model is READY again."""
     async with watching(server) as agent:
         await agent.until("READY")
@@ -65,7 +65,7 @@ async def test_a_stopped_runner_is_not_ready(server: Subject) -> None:
         await agent.until("READY")
 
 
-async def test_a_client_that_changes_the_context_is_repaired(server: Subject) -> None:
+async def test_a_client_that_changes_the_context_is_repaired(server: OllamaServer) -> None:
     """A client's num_ctx makes Ollama reload; the agent pins its own context again."""
     async with watching(server) as agent:
         await agent.until("READY")
@@ -75,7 +75,7 @@ async def test_a_client_that_changes_the_context_is_repaired(server: Subject) ->
         assert server.loaded()["context_length"] == PINNED_CONTEXT
 
 
-async def test_a_context_that_nobody_chose_is_pinned_as_observed(server: Subject) -> None:
+async def test_a_context_that_nobody_chose_is_pinned_as_observed(server: OllamaServer) -> None:
     """Without a pin the server's own context becomes the pin; asking for it by number reloads nothing."""
     async with watching(server, PLAIN) as agent:
         await agent.until("READY")
@@ -85,7 +85,7 @@ async def test_a_context_that_nobody_chose_is_pinned_as_observed(server: Subject
         assert agent.supervisor.record.pins[0].num_ctx == server.loaded()["context_length"] == DEFAULT_CONTEXT
 
 
-async def test_a_runner_that_another_tag_started_is_recognised(server: Subject) -> None:
+async def test_a_runner_that_another_tag_started_is_recognised(server: OllamaServer) -> None:
     """Two tags of one blob share a runner, listed under the first-loaded name: that is no eviction."""
     server.load(PLAIN, options={"num_ctx": PINNED_CONTEXT})
     async with watching(server) as agent:
@@ -93,7 +93,7 @@ async def test_a_runner_that_another_tag_started_is_recognised(server: Subject) 
         assert agent.supervisor.record.pins[0].alias == f"{PLAIN}:latest"
 
 
-async def test_a_client_that_un_pins_is_undone_without_a_reload(server: Subject) -> None:
+async def test_a_client_that_un_pins_is_undone_without_a_reload(server: OllamaServer) -> None:
     """A client's keep_alive is overruled by the next check, and the runner stays the same."""
     async with watching(server) as agent:
         await agent.until("READY")
@@ -105,7 +105,7 @@ async def test_a_client_that_un_pins_is_undone_without_a_reload(server: Subject)
         assert agent.supervisor.readiness.epoch == 1
 
 
-async def test_an_evicted_model_is_loaded_again(server: Subject) -> None:
+async def test_an_evicted_model_is_loaded_again(server: OllamaServer) -> None:
     """A client's keep_alive 0 unloads the model; the agent loads it again."""
     async with watching(server) as agent:
         await agent.until("READY")
@@ -114,7 +114,7 @@ async def test_an_evicted_model_is_loaded_again(server: Subject) -> None:
         await agent.until("READY")
 
 
-async def test_the_watch_leaves_a_busy_model_alone(server: Subject) -> None:
+async def test_the_watch_leaves_a_busy_model_alone(server: OllamaServer) -> None:
     """While a long answer streams over several checks, the model stays READY and the stream whole."""
     async with watching(server) as agent:
         await agent.until("READY")
@@ -135,13 +135,13 @@ async def _count_during(agent: Agent, client: ollama.AsyncClient) -> None:
             assert len(parts) > 3
 
 
-async def test_a_context_above_the_trained_one_is_failed(server: Subject) -> None:
+async def test_a_context_above_the_trained_one_is_failed(server: OllamaServer) -> None:
     """Every Ollama caps the context without an error; the agent calls it unattainable."""
     async with watching(server, f"{PINNED}@{TRAINED_CONTEXT + 1}") as agent:
         await agent.until("FAILED", f"trained with a context of {TRAINED_CONTEXT}")
 
 
-async def test_a_missing_model_is_named(server: Subject) -> None:
+async def test_a_missing_model_is_named(server: OllamaServer) -> None:
     """A model that is not in the store is told, with those that are."""
     async with watching(server, "missing@1024") as agent:
         await agent.until("VERIFYING", f"{PINNED}:latest")

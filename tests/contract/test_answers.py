@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.subject import LOAD_SECONDS, PINNED, Subject
+from lab.ollama_server import LOAD_SECONDS, PINNED, OllamaServer
 
 QUESTION = [{"role": "user", "content": "Say hello."}]
 SMALL_CONTEXT = 256
@@ -23,7 +23,7 @@ def events(text: str) -> list[Any]:
     return [json.loads(line) for line in lines]
 
 
-def test_generate_streams_lines(warm: Subject) -> None:
+def test_generate_streams_lines(warm: OllamaServer) -> None:
     """Native answers stream by default: one JSON object a line, the last one with the counts."""
     response = warm.post("/api/generate", model=PINNED, prompt="Say hello.", options=SHORT)
     assert response.headers["content-type"] == "application/x-ndjson"
@@ -35,7 +35,7 @@ def test_generate_streams_lines(warm: Subject) -> None:
     assert last["model"] == PINNED
 
 
-def test_generate_whole(warm: Subject) -> None:
+def test_generate_whole(warm: OllamaServer) -> None:
     """With stream false the answer is one object, with durations in nanoseconds."""
     response = warm.post("/api/generate", model=PINNED, prompt="Say hello.", options=SHORT, stream=False)
     answer = response.json()
@@ -45,7 +45,7 @@ def test_generate_whole(warm: Subject) -> None:
     assert answer["eval_count"] <= 3
 
 
-def test_chat(warm: Subject) -> None:
+def test_chat(warm: OllamaServer) -> None:
     """Chat answers are messages of the assistant, whole and streamed."""
     body = {"model": PINNED, "messages": QUESTION, "options": SHORT}
     whole = warm.post("/api/chat", **body, stream=False).json()
@@ -55,7 +55,7 @@ def test_chat(warm: Subject) -> None:
     assert [part["done"] for part in streamed] == [False] * (len(streamed) - 1) + [True]
 
 
-def test_openai_chat(warm: Subject) -> None:
+def test_openai_chat(warm: OllamaServer) -> None:
     """A chat completion has choices, a finish reason and usage."""
     response = warm.post("/v1/chat/completions", model=PINNED, messages=QUESTION, max_tokens=2, temperature=0)
     answer = response.json()
@@ -68,7 +68,7 @@ def test_openai_chat(warm: Subject) -> None:
     assert usage["total_tokens"] == usage["prompt_tokens"] + 2
 
 
-def test_openai_chat_stream(warm: Subject) -> None:
+def test_openai_chat_stream(warm: OllamaServer) -> None:
     """A streamed chat completion ends with a finish reason, the usage where asked for, and [DONE]."""
     body = {"model": PINNED, "messages": QUESTION, "max_tokens": 2, "temperature": 0, "stream": True}
     response = warm.post("/v1/chat/completions", **body, stream_options={"include_usage": True})
@@ -82,7 +82,7 @@ def test_openai_chat_stream(warm: Subject) -> None:
     assert usage["usage"]["completion_tokens"] == 2
 
 
-def test_openai_completions(warm: Subject) -> None:
+def test_openai_completions(warm: OllamaServer) -> None:
     """Plain completions have text, whole and streamed."""
     body = {"model": PINNED, "prompt": "Say hello.", "max_tokens": 2, "temperature": 0}
     whole = warm.post("/v1/completions", **body).json()
@@ -92,7 +92,7 @@ def test_openai_completions(warm: Subject) -> None:
     assert text == whole["choices"][0]["text"] != ""
 
 
-def test_a_long_prompt_is_truncated_silently(warm: Subject) -> None:
+def test_a_long_prompt_is_truncated_silently(warm: OllamaServer) -> None:
     """A prompt above the context is cut without a word."""
     options = SHORT | {"num_ctx": SMALL_CONTEXT}
     answer = warm.post("/api/generate", model=PINNED, prompt="word " * 2 * SMALL_CONTEXT, options=options, stream=False)
@@ -100,7 +100,7 @@ def test_a_long_prompt_is_truncated_silently(warm: Subject) -> None:
     assert answer.json()["prompt_eval_count"] <= SMALL_CONTEXT
 
 
-def test_a_long_prompt_is_refused_on_request(warm: Subject) -> None:
+def test_a_long_prompt_is_refused_on_request(warm: OllamaServer) -> None:
     """With truncate false a prompt above the context is a 400, even of a stream."""
     options = SHORT | {"num_ctx": SMALL_CONTEXT}
     answer = warm.post(
@@ -110,7 +110,7 @@ def test_a_long_prompt_is_refused_on_request(warm: Subject) -> None:
     assert "exceeds the" in answer.json()["error"]
 
 
-def test_a_chat_model_gives_no_vectors(warm: Subject) -> None:
+def test_a_chat_model_gives_no_vectors(warm: OllamaServer) -> None:
     """Newer versions refuse embeddings of a model that was not made for them."""
     # 0.32.15 answers 501 through llama-server; 0.24.0 gave vectors of any model.
     if warm.release < (0, 32):
@@ -141,7 +141,7 @@ NATIVE_REFUSALS = [
 
 
 @pytest.mark.parametrize(("path", "body", "status", "message"), NATIVE_REFUSALS)
-def test_native_refusals(running: Subject, path: str, body: bytes, status: int, message: str) -> None:
+def test_native_refusals(running: OllamaServer, path: str, body: bytes, status: int, message: str) -> None:
     """Native refusals have a status and one sentence."""
     response = running.http.post(path, content=body)
     assert (response.status_code, response.json()) == (status, {"error": message})
@@ -155,7 +155,7 @@ OPENAI_REFUSALS = [
 
 
 @pytest.mark.parametrize(("body", "status", "kind"), OPENAI_REFUSALS)
-def test_openai_refusals(running: Subject, body: bytes, status: int, kind: str) -> None:
+def test_openai_refusals(running: OllamaServer, body: bytes, status: int, kind: str) -> None:
     """Refusals of the OpenAI dialect are objects with a type."""
     response = running.http.post("/v1/chat/completions", content=body)
     assert response.status_code == status
@@ -166,12 +166,12 @@ def test_openai_refusals(running: Subject, body: bytes, status: int, kind: str) 
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/api/generate"), ("POST", "/api/tags"), ("GET", "/v1/chat/completions")]
 )
-def test_wrong_verbs(running: Subject, method: str, path: str) -> None:
+def test_wrong_verbs(running: OllamaServer, method: str, path: str) -> None:
     """A wrong verb is a 405."""
     assert running.http.request(method, path, timeout=LOAD_SECONDS).status_code == 405
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
-def test_foreign_hosts_and_origins(running: Subject, headers: dict[str, str]) -> None:
+def test_foreign_hosts_and_origins(running: OllamaServer, headers: dict[str, str]) -> None:
     """On a loopback bind a foreign Host or Origin is refused with 403."""
     assert running.http.get("/api/tags", headers=headers).status_code == 403

@@ -6,33 +6,33 @@ import re
 
 import pytest
 
-from tests.contract.subject import PINNED, PINNED_CONTEXT, PLAIN, TRAINED_CONTEXT, Subject
+from lab.ollama_server import PINNED, PINNED_CONTEXT, PLAIN, TRAINED_CONTEXT, OllamaServer
 
 
 @pytest.mark.parametrize("path", ["/", "/api/version", "/api/tags", "/api/ps"])
-def test_answers_without_a_model(server: Subject, path: str) -> None:
+def test_answers_without_a_model(server: OllamaServer, path: str) -> None:
     """Every descriptive route answers 200 with no model loaded: none of them proves readiness."""
     assert server.http.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/api/version", "/api/tags"])
-def test_head(running: Subject, path: str) -> None:
+def test_head(running: OllamaServer, path: str) -> None:
     """HEAD answers like GET."""
     assert running.http.head(path).status_code == 200
 
 
-def test_root(running: Subject) -> None:
+def test_root(running: OllamaServer) -> None:
     """The root says that Ollama is running, which says nothing of a model."""
     assert running.http.get("/").text == "Ollama is running"
 
 
 @pytest.mark.parametrize("path", ["/health", "/healthz", "/metrics"])
-def test_no_health_endpoint(running: Subject, path: str) -> None:
+def test_no_health_endpoint(running: OllamaServer, path: str) -> None:
     """There is no health endpoint of Ollama's own."""
     assert running.http.get(path).status_code == 404
 
 
-def test_tags(running: Subject) -> None:
+def test_tags(running: OllamaServer) -> None:
     """The list of stored models has format, quantization and digest."""
     models = {model["name"]: model for model in running.http.get("/api/tags").json()["models"]}
     assert set(models) == {f"{PINNED}:latest", f"{PLAIN}:latest"}
@@ -47,7 +47,7 @@ def test_tags(running: Subject) -> None:
     assert pinned["details"]["parameter_size"] == "134.52M"
 
 
-def test_tags_of_newer_versions(running: Subject) -> None:
+def test_tags_of_newer_versions(running: OllamaServer) -> None:
     """Newer versions list the trained context and the capabilities too."""
     # Seen in 0.32.15, absent in 0.24.0.
     if running.release < (0, 32):
@@ -57,7 +57,7 @@ def test_tags_of_newer_versions(running: Subject) -> None:
     assert model["capabilities"] == ["completion"]
 
 
-def test_show(running: Subject) -> None:
+def test_show(running: OllamaServer) -> None:
     """The description of a model has its details, trained context, parameters and capabilities."""
     shown = running.post("/api/show", model=PINNED).json()
     assert shown["details"]["format"] == "gguf"
@@ -68,7 +68,7 @@ def test_show(running: Subject) -> None:
     assert re.search(rf"^num_ctx\s+{PINNED_CONTEXT}$", shown["parameters"], re.MULTILINE)
 
 
-def test_openai_models(running: Subject) -> None:
+def test_openai_models(running: OllamaServer) -> None:
     """The OpenAI dialect lists the same models."""
     listed = {model["id"] for model in running.http.get("/v1/models").json()["data"]}
     assert listed == {f"{PINNED}:latest", f"{PLAIN}:latest"}

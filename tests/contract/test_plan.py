@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from benchmarks.llama_server import parse
-from benchmarks.plan import FLAGS, MOST_DEVIATION, is_equal
 from lab import attention_ggufs
+from lab.measuring.llama_server import FLAGS, MOST_DEVIATION, is_equal, parse
+from lab.ollama_server import LOAD_SECONDS
 from lab.servers import NO_TLS, REAL_OLLAMA, RealOllama, wait_until
 from ops import smollm2
 from ops.plan.memory import MIB, Load, batch, memory
 from ops.plan.sources import shape_of
-from tests.contract.subject import LOAD_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path

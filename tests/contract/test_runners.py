@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
+from lab.ollama_server import COUNTING, LOAD_SECONDS, PINNED, OllamaServer, real_ollama, stand_in
 from lab.servers import REAL_OLLAMA, wait_until
-from tests.contract.subject import COUNTING, LOAD_SECONDS, PINNED, Subject, real_ollama, stand_in
 from tests.contract.test_loading import is_pinned
 
 
-def kill_runner(server: Subject) -> int:
+def kill_runner(server: OllamaServer) -> int:
     """Kill the only runner and see it dead."""
     pid = server.runner()
     os.kill(pid, signal.SIGKILL)
@@ -30,14 +30,14 @@ def _state(pid: int) -> str:
         return "X"
 
 
-def test_a_dead_runner_stays_listed(server: Subject) -> None:
+def test_a_dead_runner_stays_listed(server: OllamaServer) -> None:
     """A runner killed while idle goes on being listed: /api/ps is no witness."""
     server.load(keep_alive=-1)
     kill_runner(server)
     assert is_pinned(server.loaded())
 
 
-def test_the_next_request_restarts_a_dead_runner(server: Subject) -> None:
+def test_the_next_request_restarts_a_dead_runner(server: OllamaServer) -> None:
     """An empty load is enough to start a new runner; the pin is lost unless it carries keep_alive."""
     server.load(keep_alive=-1)
     dead = kill_runner(server)
@@ -49,7 +49,7 @@ def test_the_next_request_restarts_a_dead_runner(server: Subject) -> None:
     assert is_pinned(server.loaded())
 
 
-def test_a_native_stream_ends_with_an_error_line(server: Subject) -> None:
+def test_a_native_stream_ends_with_an_error_line(server: OllamaServer) -> None:
     """A native stream whose runner dies ends with an error in JSON, under status 200."""
     server.load()
     with server.counting(2000) as lines:
@@ -58,7 +58,7 @@ def test_a_native_stream_ends_with_an_error_line(server: Subject) -> None:
     assert set(last) == {"error"}
 
 
-def test_an_openai_stream_just_ends(server: Subject) -> None:
+def test_an_openai_stream_just_ends(server: OllamaServer) -> None:
     """A /v1 stream whose runner dies ends cleanly, with neither an error nor [DONE]."""
     server.load()
     body = {"model": PINNED, "prompt": COUNTING, "max_tokens": 1000, "temperature": 0, "stream": True}
@@ -71,7 +71,7 @@ def test_an_openai_stream_just_ends(server: Subject) -> None:
     assert not any("error" in line for line in rest)
 
 
-def test_a_hung_runner(server: Subject) -> None:
+def test_a_hung_runner(server: OllamaServer) -> None:
     """A hung runner shows neither in /api/version nor in /api/ps; a load replaces it in the end."""
     server.load(keep_alive=-1)
     with server.hung_runner() as pid:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.ollama_server import IMPORTED_WEIGHTS, PINNED, PLAIN, OllamaServer
 from ops import smollm2
 from probe_agent.ollama.store import manifest_path, read_manifest
-from tests.contract.subject import IMPORTED_WEIGHTS, PINNED, PLAIN, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,20 +28,20 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def create(server: Subject, **body: Any) -> list[dict[str, str]]:
+def create(server: OllamaServer, **body: Any) -> list[dict[str, str]]:
     """Create a model and return the lines of the answer."""
     response = server.post("/api/create", **body)
     assert response.headers["content-type"] == "application/x-ndjson", response.text
     return [json.loads(line) for line in response.text.splitlines()]
 
 
-def delete(server: Subject, model: str) -> int:
+def delete(server: OllamaServer, model: str) -> int:
     """Delete a model and return the status."""
     return server.http.request("DELETE", "/api/delete", json={"model": model}).status_code
 
 
 @pytest.fixture(scope="module")
-def created(running: Subject) -> Iterator[dict[str, list[dict[str, str]]]]:
+def created(running: OllamaServer) -> Iterator[dict[str, list[dict[str, str]]]]:
     """What was told while the small model's file was imported, and another model derived from that."""
     content = smollm2.gguf_path().read_bytes()
     running.http.post(f"/api/blobs/{digest_of(content)}", content=content).raise_for_status()
@@ -52,18 +52,18 @@ def created(running: Subject) -> Iterator[dict[str, list[dict[str, str]]]]:
     assert {model["name"] for model in tags(running)} == {f"{PINNED}:latest", f"{PLAIN}:latest"}
 
 
-def tags(server: Subject) -> list[dict[str, Any]]:
+def tags(server: OllamaServer) -> list[dict[str, Any]]:
     """Return the list of models."""
     models: list[dict[str, Any]] = server.http.get("/api/tags").json()["models"]
     return models
 
 
-def store(server: Subject) -> Path:
+def store(server: OllamaServer) -> Path:
     """Return the folder of the store."""
     return server.process.log.parent / "models"
 
 
-def test_a_blob_is_taken_in_once(running: Subject) -> None:
+def test_a_blob_is_taken_in_once(running: OllamaServer) -> None:
     """A new file is 201, one that is there is 200 unread; HEAD tells which, and the store holds it under its digest."""
     content = secrets.token_bytes(100_000)
     path = f"/api/blobs/{digest_of(content)}"
@@ -76,7 +76,7 @@ def test_a_blob_is_taken_in_once(running: Subject) -> None:
     assert file.stat().st_mode & 0o777 == 0o644
 
 
-def test_a_blob_with_another_content_is_refused(running: Subject) -> None:
+def test_a_blob_with_another_content_is_refused(running: OllamaServer) -> None:
     """The name is held against the content."""
     answer = running.http.post(f"/api/blobs/{NO_BLOB}", content=b"x")
     text = f'digest mismatch, expected "{NO_BLOB}", got "{digest_of(b"x")}"'
@@ -85,14 +85,14 @@ def test_a_blob_with_another_content_is_refused(running: Subject) -> None:
 
 
 @pytest.mark.parametrize("name", ["x", "sha256:abc", "md5:0123"])
-def test_a_blob_of_another_name_is_refused(running: Subject, name: str) -> None:
+def test_a_blob_of_another_name_is_refused(running: OllamaServer, name: str) -> None:
     """Only sha256 and 64 hex digits name a blob."""
     assert running.http.head(f"/api/blobs/{name}").status_code == 400
     answer = running.http.post(f"/api/blobs/{name}", content=b"x")
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid digest format"})
 
 
-def test_an_import_tells_its_steps(running: Subject, created: dict[str, list[dict[str, str]]]) -> None:
+def test_an_import_tells_its_steps(running: OllamaServer, created: dict[str, list[dict[str, str]]]) -> None:
     """Parsing comes first, success last; each layer is told with its digest."""
     statuses = [line["status"] for line in created[IMPORTED]]
     # An Ollama before 0.32 keeps the file as it came: there is no conversion (seen in 0.24.0).
@@ -111,7 +111,7 @@ def test_a_derivation_tells_its_steps(created: dict[str, list[dict[str, str]]]) 
 
 
 @pytest.mark.usefixtures("created")
-def test_imported_weights(running: Subject) -> None:
+def test_imported_weights(running: OllamaServer) -> None:
     """An imported file is stored in llama.cpp's own order: the same file in both."""
     # Seen in 0.32.15; 0.24.0 kept the file as it came.
     if running.release < (0, 32):
@@ -124,7 +124,7 @@ def test_imported_weights(running: Subject) -> None:
 
 
 @pytest.mark.usefixtures("created")
-def test_manifests(running: Subject) -> None:
+def test_manifests(running: OllamaServer) -> None:
     """Manifests have the same form: media types, sizes, and for what is derived where it comes from."""
     file = store(running) / manifest_path(DERIVED)
     manifest = read_manifest(DERIVED, file.read_bytes())
@@ -143,7 +143,7 @@ def test_manifests(running: Subject) -> None:
 
 
 @pytest.mark.usefixtures("created")
-def test_a_derived_model_has_its_context(server: Subject) -> None:
+def test_a_derived_model_has_its_context(server: OllamaServer) -> None:
     """The created parameter is shown, and is what the model is loaded with, in the other dialect too."""
     shown = server.post("/api/show", model=DERIVED).json()["parameters"]
     assert re.search(rf"^num_ctx\s+{DERIVED_CONTEXT}$", shown, re.MULTILINE)
@@ -152,7 +152,7 @@ def test_a_derived_model_has_its_context(server: Subject) -> None:
 
 
 @pytest.mark.usefixtures("created")
-def test_whole_answers(running: Subject) -> None:
+def test_whole_answers(running: OllamaServer) -> None:
     """With stream false there is one object; a model may be made anew under its name."""
     answer = running.post(
         "/api/create", model=DERIVED, parameters={"num_ctx": DERIVED_CONTEXT}, stream=False, **{"from": IMPORTED}
@@ -161,7 +161,7 @@ def test_whole_answers(running: Subject) -> None:
 
 
 @pytest.mark.usefixtures("created")
-def test_what_models_share_outlives_one(running: Subject) -> None:
+def test_what_models_share_outlives_one(running: OllamaServer) -> None:
     """Deleting a model removes its manifest and the blobs that no other has."""
     create(running, model="short:lived", parameters={"num_ctx": 1111}, **{"from": DERIVED})
     manifest = read_manifest("short:lived", (store(running) / manifest_path("short:lived")).read_bytes())
@@ -197,13 +197,13 @@ REFUSED_AT_ONCE = [
 
 
 @pytest.mark.parametrize(("body", "message"), REFUSED_AT_ONCE)
-def test_creations_refused_at_once(running: Subject, body: bytes, message: str) -> None:
+def test_creations_refused_at_once(running: OllamaServer, body: bytes, message: str) -> None:
     """What is wrong with the request itself is a 400."""
     answer = running.http.post("/api/create", content=body)
     assert (answer.status_code, answer.json()) == (400, {"error": message})
 
 
-def test_creations_that_fail_under_way(running: Subject) -> None:
+def test_creations_that_fail_under_way(running: OllamaServer) -> None:
     """What is found out after the first status is a line of its own, under status 200; with stream false a status."""
     running.http.post(f"/api/blobs/{digest_of(b'hello')}", content=b"hello")
     for digest, message in (
@@ -227,13 +227,13 @@ def test_creations_that_fail_under_way(running: Subject) -> None:
         (b'{"model": "nope"}', 404, "model 'nope' not found"),
     ],
 )
-def test_deletions_refused(running: Subject, body: bytes, status: int, message: str) -> None:
+def test_deletions_refused(running: OllamaServer, body: bytes, status: int, message: str) -> None:
     """What cannot be deleted is told in one sentence."""
     answer = running.http.request("DELETE", "/api/delete", content=body)
     assert (answer.status_code, answer.json()) == (status, {"error": message})
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/api/create"), ("POST", "/api/delete"), ("GET", "/api/blobs/x")])
-def test_wrong_verbs(running: Subject, method: str, path: str) -> None:
+def test_wrong_verbs(running: OllamaServer, method: str, path: str) -> None:
     """A wrong verb is a 405."""
     assert running.http.request(method, path).status_code == 405

@@ -1,6 +1,6 @@
 """The state diagram in the documentation, beyond `test_made_parts.py`."""
 
-from docs import state_diagram
+from lab.pages import state_diagram
 from probe_agent.readiness.states import TRANSITIONS, ReadinessState
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from lab.image_tree import ASKED, assemble, bake, install
+from lab.images.tree import ASKED, assemble, bake, install
 from lab.registry import Registry, write_certificate
 from lab.servers import REAL_OLLAMA
 from ops import smollm2

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.image_tree import IMAGE, ROOT, bake, install, tree
+from lab.images.tree import IMAGE, ROOT, bake, install, tree
 from lab.servers import REAL_OLLAMA
 from probe_agent.ollama.blobs import check_blob
 from probe_agent.ollama.store import BlobRef, manifest_path, read_manifest

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from lab.image_tree import ASKED, IMAGE, Entrypoint, tree
+from lab.images.tree import ASKED, IMAGE, Entrypoint, tree
 from lab.servers import NO_TLS, wait_until
 from lab.stores import damage
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.image_tree import Entrypoint, assemble, bake
+from lab.images.tree import Entrypoint, assemble, bake
 from lab.tiny_model import CONTEXT, write_tiny_model
 from probe_agent.prompt_cache.image_manifest import ImageManifest
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.agent import AgentProcess
-from lab.image_tree import ASKED, FLAGS, Entrypoint
+from lab.images.tree import ASKED, FLAGS, Entrypoint
 from lab.servers import wait_until
 from lab.stores import damage
 from probe_agent.prompt_cache.image_manifest import ImageManifest

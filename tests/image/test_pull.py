@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.agent import Agent
-from lab.image_tree import FLAGS, bake
+from lab.images.tree import FLAGS, bake
 from lab.registry import Registry
 from lab.servers import RealOllama
 from lab.stores import flip_a_bit

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 import pytest
 
-from lab.image_tree import FLAGS, IMAGE, ROOT, assemble, bake
+from lab.images.tree import FLAGS, IMAGE, ROOT, assemble, bake
+from lab.ollama_server import IMPORTED_WEIGHTS
 from lab.servers import NO_TLS, ServerProcess
 from probe_agent.ollama.blobs import check_blob
 from probe_agent.ollama.store import manifest_path, read_manifest
 from probe_agent.prompt_cache.image_manifest import ImageManifest
-from tests.contract.subject import IMPORTED_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

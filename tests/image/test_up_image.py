@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.image_tree import ASKED, IMAGE, ROOT
+from lab.images.tree import ASKED, IMAGE, ROOT
 from lab.servers import REAL_OLLAMA
 from ops.up.command import run
 from ops.up.errors import LaunchError

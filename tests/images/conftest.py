@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from lab import agent_image, bases
-from lab.image_tree import ASKED
+from lab.images import agent_image, bases
+from lab.images.tree import ASKED
 from lab.servers import REAL_OLLAMA
 from ops import smollm2
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from lab.buildah import Buildah
+    from lab.images.buildah import Buildah
 
 MODEL, NUM_CTX = "served:one", 2048
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import agent_image
+from lab.images import agent_image
 
 if TYPE_CHECKING:
     from pathlib import Path

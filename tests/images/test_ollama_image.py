@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import pytest
 
-from lab.buildah import BuildahError
-from lab.image_tree import ASKED
+from lab.images.buildah import BuildahError
+from lab.images.tree import ASKED
 from lab.servers import LOOPBACK, NO_TLS, free_port, wait_until
 from tests.images.conftest import HAS_RUNNER, MODEL, NUM_CTX, Built, build_ollama
 from tests.images.test_agent_image import PROGRAM
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from lab.buildah import Buildah
+    from lab.images.buildah import Buildah
 
 pytestmark = pytest.mark.timeout(900)
 READY_SECONDS = 120.0

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.llama_server import Cache, Reported, parse
-from benchmarks.plan import COLUMNS, MOST_DEVIATION, is_equal
 from lab import attention_ggufs
+from lab.measuring.llama_server import COLUMNS, MOST_DEVIATION, Cache, Reported, is_equal, parse
 from ops import smollm2
 from ops.plan.asked import Asked
 from ops.plan.fits import fit_of, largest_context, memory_of

@@ -2,12 +2,12 @@
 
 import pytest
 
-from docs.benchmark_table import BENCHMARK_TABLE
-from docs.fault_table import FAULT_TABLES
-from docs.lint_rules import RULES_PART
-from docs.made_part import MadePart
-from docs.settings_table import SETTINGS_TABLE
-from docs.state_diagram import DIAGRAM
+from lab.pages.benchmark_table import BENCHMARK_TABLE
+from lab.pages.fault_table import FAULT_TABLES
+from lab.pages.lint_rules import RULES_PART
+from lab.pages.made_part import MadePart
+from lab.pages.settings_table import SETTINGS_TABLE
+from lab.pages.state_diagram import DIAGRAM
 
 PARTS = [BENCHMARK_TABLE, DIAGRAM, FAULT_TABLES, RULES_PART, SETTINGS_TABLE]
 

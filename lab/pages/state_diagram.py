@@ -1,10 +1,10 @@
-"""The diagram of `state-machine.md`, from the transition table. `python -m docs.state_diagram [--check]`."""  # noqa: INP001 — beside the pages, not a package
+"""The diagram of `state-machine.md`, from the transition table. `python -m lab.pages.state_diagram [--check]`."""
 
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from docs.made_part import MadePart
+from lab.pages.made_part import MadePart
 from probe_agent.readiness.states import TRANSITIONS, ReadinessState
 
 TERMINAL = {ReadinessState.FAILED, ReadinessState.STOPPING}
@@ -46,7 +46,7 @@ def _grouped(states: Iterable[ReadinessState]) -> list[str]:
     return next(([name] for name, (_, members) in GROUPS.items() if members == found), sorted(found))
 
 
-DIAGRAM = MadePart("state-machine.md", "diagram", "docs.state_diagram", diagram)
+DIAGRAM = MadePart("state-machine.md", "diagram", "lab.pages.state_diagram", diagram)
 
 if __name__ == "__main__":
     sys.exit(DIAGRAM.main())

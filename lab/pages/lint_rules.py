@@ -1,9 +1,9 @@
-"""The tables of rules in `lint.md`, made from the rules' own words. `python -m docs.lint_rules [--check]`."""  # noqa: INP001 — beside the pages, not a package
+"""The tables of rules in `lint.md`, made from the rules' own words. `python -m lab.pages.lint_rules [--check]`."""
 
 import sys
 from collections.abc import Iterable
 
-from docs.made_part import MadePart
+from lab.pages.made_part import MadePart
 from ops.lint import rules
 from ops.lint.findings import RULES
 
@@ -26,7 +26,7 @@ def _table(heading: str, of: Iterable[tuple[str, str]]) -> str:
     return "\n".join([heading, "", "| rule | what it holds, and why |", "|---|---|", *rows])
 
 
-RULES_PART = MadePart("lint.md", "rules", "docs.lint_rules", tables)
+RULES_PART = MadePart("lint.md", "rules", "lab.pages.lint_rules", tables)
 
 if __name__ == "__main__":
     sys.exit(RULES_PART.main())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-FOLDER = Path(__file__).parents[1] / "benchmarks" / "results"
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import bases
-from lab.buildah import Buildah
+from lab.images import bases
+from lab.images.buildah import Buildah
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The stand-in, telling when it answered: `python -m benchmarks.witnessed_standin [--scripted MODEL...]`.
+"""The stand-in, telling when it answered: `python -m lab.measuring.witnessed_standin [--scripted MODEL...]`.
 
 Each answer is a line `answered STATUS METHOD PATH ASKED AT`: the instants at which the request came, and just before
 the last part of its answer was sent: whoever counts from there counts the way to the client too.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from lab.bench_servers import MODEL, NUM_CTX
+from lab.measuring.servers import MODEL, NUM_CTX
 from ops.smollm2 import gguf_path
 from ops.standin import ScriptedEngine, StandIn, StoredModel
 from ops.standin.abrupt import AbruptServer, listen

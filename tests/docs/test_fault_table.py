@@ -2,8 +2,8 @@
 
 import pytest
 
-from docs import fault_table
 from lab.faults.cells import CELLS, REAL_CELLS
+from lab.pages import fault_table
 
 EXPECTED = {"faults_standin": CELLS, "faults_ollama": REAL_CELLS}
 

@@ -1,4 +1,4 @@
-"""The table of `benchmarks.md`, from each newest result. `python -m docs.benchmark_table [--check]`."""  # noqa: INP001 — beside the pages, not a package
+"""The table of `benchmarks.md`, from each newest result. `python -m lab.pages.benchmark_table [--check]`."""
 
 import json
 import sys
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from docs.made_part import MadePart
+from lab.pages.made_part import MadePart
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 DATE = len("2026-11-22-")
 HEADINGS = ("| benchmark | claim | target | measured | |", "|---|---|---|---|---|")
 
@@ -43,7 +43,7 @@ def _origin(name: str, result: dict[str, Any]) -> str:
     return f"- `{name}`: {result['date'][:10]}, {result['server']}, {cores}, load before it {load}{speed}"
 
 
-BENCHMARK_TABLE = MadePart("benchmarks.md", "results", "docs.benchmark_table", table)
+BENCHMARK_TABLE = MadePart("benchmarks.md", "results", "lab.pages.benchmark_table", table)
 
 if __name__ == "__main__":
     sys.exit(BENCHMARK_TABLE.main())

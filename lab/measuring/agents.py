@@ -8,8 +8,8 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.agent_python import agent_python
-from lab.bench_servers import MODEL, NUM_CTX
+from lab.measuring.agent_python import agent_python
+from lab.measuring.servers import MODEL, NUM_CTX
 from lab.process import LOOPBACK, Running
 
 if TYPE_CHECKING:

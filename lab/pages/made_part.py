@@ -1,4 +1,4 @@
-"""The parts of pages that are made from what they tell of, so that they cannot lie: each stands between two marks."""  # noqa: INP001 — beside the pages, not a package
+"""Parts of pages in docs/ that are generated from the code or from results. Each stands between two marks."""
 
 import argparse
 import sys
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[2] / "docs"
 
 
 @dataclass(frozen=True)
 class MadePart:
-    """The part called `name` of the page `page` beside this file; `make` returns it; `module` is where it is made."""
+    """The part `name` of the page `page_name`. `make` returns its text; `module` has the command that writes it."""
 
     page_name: str
     name: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.precondition import real_ollama
+from lab.measuring.precondition import real_ollama
 from lab.process import LOOPBACK, Running, free_port
 
 if TYPE_CHECKING:
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 SECONDS = 60.0
 """For a load: a model of 250 MB takes a second on two cores."""
 MIB = 2**20
+# Each cache is logged in MiB with two decimals.
+ROUNDING_MIB = 0.005
+# What a planned total may differ from the reported one, as a share.
+MOST_DEVIATION = 0.10
+# The flags that Ollama gives llama-server: context of all slots, slots, batch, micro-batch.
+FLAGS = re.compile(r"-c (\d+) -np (\d+) .*-b (\d+) -ub (\d+)")
+# Of a row in the result of the benchmark `plan`.
+COLUMNS = "model context parallel kv_type batch model_mib cache_mib caches compute_mib output_mib"
 BUFFER = re.compile(r"^\w+: +(?P<device>\S+) +(?P<kind>model|output|KV|RS|compute) buffer size = +(?P<mib>[\d.]+) MiB")
 CACHE = re.compile(
     r"^llama_(?P<kind>kv_cache|memory_recurrent): size = +(?P<mib>[\d.]+) MiB \( *(?P<cells>\d+) cells, "
@@ -55,6 +63,11 @@ class Reported:
     def total_mib(self) -> float:
         """All that the model's shape decides: weights, caches, output and compute buffers."""
         return self.model_mib + self.cache_mib + self.output_mib + self.compute_mib
+
+
+def is_equal(planned_bytes: int, reported_mib: float, caches: int) -> bool:
+    """Return whether the planned size of all caches is the reported one, within the rounding of each cache."""
+    return abs(planned_bytes / MIB - reported_mib) <= ROUNDING_MIB * caches + 1e-9
 
 
 def binary() -> str:

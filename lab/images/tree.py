@@ -17,7 +17,7 @@ from lab.servers import LOOPBACK, NO_TLS, ServerProcess
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "ollama-image"
 NOBODY = 65532
 BAKE_SECONDS = 240.0

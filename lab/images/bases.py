@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.buildah import Buildah
+    from lab.images.buildah import Buildah
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "probe-agent")
 PACKAGES = "python3,python3-venv,ca-certificates,libstdc++6,libgomp1"
 """The agent's interpreter, the bake's, and what an Ollama and llama.cpp are linked to."""

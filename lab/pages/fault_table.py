@@ -1,4 +1,4 @@
-"""The tables of `faults.md`, from the newest runs of the fault matrix. `python -m docs.fault_table [--check]`."""  # noqa: INP001 — beside the pages, not a package
+"""The tables of `faults.md`, from the newest runs of the fault matrix. `python -m lab.pages.fault_table [--check]`."""
 
 import json
 import sys
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from docs.made_part import MadePart
+from lab.pages.made_part import MadePart
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 RUNS = ("faults_standin", "faults_ollama")
 SOAKS = ("soak_standin", "soak_ollama", "soak_standin_shipped", "soak_ollama_shipped")
 OK, NONE = "200", "-"
@@ -90,7 +90,7 @@ def _said(said: list[str]) -> Iterator[str]:
         before = words
 
 
-FAULT_TABLES = MadePart("faults.md", "tables", "docs.fault_table", tables)
+FAULT_TABLES = MadePart("faults.md", "tables", "lab.pages.fault_table", tables)
 
 if __name__ == "__main__":
     sys.exit(FAULT_TABLES.main())

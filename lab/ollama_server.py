@@ -42,7 +42,7 @@ LOAD_SECONDS = 60.0
 """Longest wait for an answer that needs a load: half a second alone, much more on a busy machine."""
 
 
-class Subject:
+class OllamaServer:
     """One running server with the two models stored."""
 
     def __init__(self, process: ServerProcess, http: httpx.Client) -> None:
@@ -116,7 +116,7 @@ class Subject:
 
 
 @contextlib.contextmanager
-def stand_in(home: Path) -> Iterator[Subject]:
+def stand_in(home: Path) -> Iterator[OllamaServer]:
     """Run the stand-in over llama.cpp."""
     path = str(smollm2.gguf_path())
     models = [{"name": PINNED, "path": path, "num_ctx": PINNED_CONTEXT}, {"name": PLAIN, "path": path}]
@@ -126,7 +126,7 @@ def stand_in(home: Path) -> Iterator[Subject]:
 
 
 @contextlib.contextmanager
-def real_ollama(home: Path, binary: str) -> Iterator[Subject]:
+def real_ollama(home: Path, binary: str) -> Iterator[OllamaServer]:
     """Run a real Ollama, and store the models through its API."""
     with RealOllama(home, binary, ENVIRON) as process, _asked(process) as subject:
         _store_models(subject)
@@ -134,12 +134,12 @@ def real_ollama(home: Path, binary: str) -> Iterator[Subject]:
 
 
 @contextlib.contextmanager
-def _asked(process: ServerProcess) -> Iterator[Subject]:
+def _asked(process: ServerProcess) -> Iterator[OllamaServer]:
     with httpx.Client(base_url=process.url, timeout=LOAD_SECONDS, verify=NO_TLS) as http:
-        yield Subject(process, http)
+        yield OllamaServer(process, http)
 
 
-def _store_models(subject: Subject) -> None:
+def _store_models(subject: OllamaServer) -> None:
     path = smollm2.gguf_path()
     content = path.read_bytes()
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -4,8 +4,8 @@ import math
 
 from rich.console import Console
 
-from benchmarks import gap_figures
-from benchmarks.gap_start import Sent, Start
+from lab.measuring import gap
+from lab.measuring.gap import Sent, Start
 
 
 def sent(at: float, let_in: float, answered: float, took: float) -> Sent:
@@ -52,7 +52,7 @@ def test_gates_are_compared_within_their_round() -> None:
         }
         for slow in (1.0, 3.0)
     ]
-    found = gap_figures.figures(rounds, "agent_held")
+    found = gap.figures(rounds, "agent_held")
     assert found["waited_less_tcp_seconds"]["most"] == 0
     assert math.isclose(found["first_let_in_to_tcp"]["least"], found["first_let_in_to_tcp"]["most"])
     assert [start["ready_seconds"] for start in found["starts"]] == [3.0, 9.0]
@@ -63,5 +63,5 @@ def test_the_table_shows_the_spread() -> None:
     rounds = [{"tcp": behind(1.0, ready, sent(0.0, 1.0, 3.0, 2.0))} for ready in (2.0, 3.0, 5.0)]
     console = Console(width=200)
     with console.capture() as printed:
-        console.print(gap_figures.table({"tcp": gap_figures.figures(rounds, "tcp")}))
+        console.print(gap.table({"tcp": gap.figures(rounds, "tcp")}, {"tcp": "TCP"}))
     assert "-2.000 (-4.000 to -1.000)" in printed.get()

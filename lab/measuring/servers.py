@@ -26,7 +26,7 @@ NUM_CTX = 8192
 """As service.yaml pins it, and the small model's trained context."""
 # Gin's access log, a line at each answer: [GIN] DATE - TIME | 200 | 1.2s | 127.0.0.1 | POST "/api/generate"
 GIN = re.compile(r'\[GIN\].*\|\s*(\d{3})\s*\|\s*(\S+)\s*\|.*\|\s*(GET|HEAD|POST|DELETE)\s+"([^"]*)"')
-# Of benchmarks.witnessed_standin, which knows the instants better than the reader of its output.
+# Of lab.measuring.witnessed_standin, which knows the instants better than the reader of its output.
 WITNESSED = re.compile(r"answered (\d{3}) (GET|HEAD|POST|DELETE) (\S+) ([\d.]+) ([\d.]+)")
 
 
@@ -69,7 +69,7 @@ def choose(folder: Path) -> Server:
 def standin(*, scripted: bool = False, models: Sequence[str] = (MODEL,)) -> Server:
     """Return the stand-in with a witness, over llama.cpp, or over a script that serves any `models`."""
     options = ["--scripted", *models] if scripted else []
-    command = (sys.executable, "-m", "benchmarks.witnessed_standin", *options)
+    command = (sys.executable, "-m", "lab.measuring.witnessed_standin", *options)
     return Server(f"stand-in, {'scripted' if scripted else 'over llama.cpp'}", command, {})
 
 

@@ -1,8 +1,8 @@
-"""The table of `settings.md`, from the agent's list of variables. `python -m docs.settings_table [--check]`."""  # noqa: INP001 — beside the pages, not a package
+"""The table of `settings.md`, from the agent's list of variables. `python -m lab.pages.settings_table [--check]`."""
 
 import sys
 
-from docs.made_part import MadePart
+from lab.pages.made_part import MadePart
 from probe_agent.settings import VARIABLES, Variable
 
 
@@ -17,7 +17,7 @@ def _row(variable: Variable) -> str:
     return f"| `{variable.name}` | {default} | {meaning} |"
 
 
-SETTINGS_TABLE = MadePart("settings.md", "settings", "docs.settings_table", table)
+SETTINGS_TABLE = MadePart("settings.md", "settings", "lab.pages.settings_table", table)
 
 if __name__ == "__main__":
     sys.exit(SETTINGS_TABLE.main())

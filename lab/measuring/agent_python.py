@@ -13,10 +13,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab.precondition import NotHereError
+from lab.measuring.precondition import NotHereError
 from ops.local_store import alone, cache_directory
 
-AGENT = Path(__file__).parents[1] / "probe-agent"
+AGENT = Path(__file__).parents[2] / "probe-agent"
 INSTALL_SECONDS = 600.0
 """For thirty-odd wheels from the package registry, on a slow network."""
 

@@ -1,23 +1,24 @@
-"""What the starts behind the gates come to: figures for the file, a table for the screen. Pure."""
+"""Starts behind a gate, their figures for the result file, and a table for the screen. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.table import Table
 
-from benchmarks import sample
-from benchmarks.gap_start import OK
-from benchmarks.gates import GATES
+from lab.measuring import sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from benchmarks.gap_start import Start
+    Round = Mapping[str, "Start"]
 
-    Round = Mapping[str, Start]
-
+OK = 200
+# Of a cold answer: above it the server had still to load, to read the system prompt, or to end another's reading. A
+# warm answer takes a thirtieth, so that neither a busy machine nor a second place makes one look cold.
+AT_ONCE_SHARE = 0.25
 REFERENCE = "tcp"
 HEADINGS = (
     "gate",
@@ -28,6 +29,64 @@ HEADINGS = (
     "first waited (s)",
     "the same, less TCP's (s)",
 )
+
+
+class Sent(NamedTuple):
+    """One request, in seconds since the start of the containers.
+
+    `took` is the server's own word, `total_duration`; without a 200 it is infinite.
+    """
+
+    sent: float
+    let_in: float
+    answered: float
+    status: int
+    took: float
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start behind a gate; instants in seconds since the start of the containers.
+
+    `ready` is the agent's own word. `cold` is the `total_duration` of the same chat that a new server answered in this
+    round, with neither agent nor gate.
+    """
+
+    open: float
+    ready: float
+    cold: float
+    phases: dict[str, float]
+    requests: list[Sent]
+
+    @property
+    def early(self) -> list[Sent]:
+        """Those that the server, by its own word, could not answer at once."""
+        return [each for each in self.requests if each.took > AT_ONCE_SHARE * self.cold]
+
+    @property
+    def before_ready(self) -> int:
+        """How many were let in before READY."""
+        return sum(each.let_in < self.ready for each in self.requests)
+
+    @property
+    def in_ollama_at_ready(self) -> int:
+        """How many waited in Ollama for the model at READY; never more than there are places."""
+        return sum(each.let_in < self.ready < each.answered for each in self.requests)
+
+    @property
+    def at_the_gate_at_ready(self) -> int:
+        """How many waited at READY for the gate, or for a place."""
+        return sum(each.sent < self.ready <= each.let_in for each in self.requests)
+
+    @property
+    def late_seconds(self) -> float:
+        """How long a ready model waited for its gate; negative: the gate was first."""
+        return self.open - self.ready
+
+    @property
+    def first(self) -> Sent:
+        """The first request that was let in."""
+        return self.requests[0]
 
 
 def figures(rounds: Sequence[Round], name: str) -> dict[str, Any]:
@@ -55,12 +114,12 @@ def first_let_in_to_tcp(rounds: Sequence[Round], name: str) -> list[float]:
     return [_answered_after(each[name]) / _answered_after(each[REFERENCE]) for each in rounds]
 
 
-def table(measured: Mapping[str, Mapping[str, Any]]) -> Table:
+def table(measured: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> Table:
     """Return the gates side by side, each figure as its median and, in brackets, the least and the most."""
     found = Table(*HEADINGS, title="median (least to most)", title_justify="left")
     for name, each in measured.items():
         found.add_row(
-            GATES[name].title,
+            titles[name],
             _spread(each["late_seconds"], "+.3f"),
             _spread(each["early_requests"], "g"),
             f"{_spread(each['in_ollama_at_ready'], 'g')}, {_spread(each['at_the_gate_at_ready'], 'g')}",
