@@ -20,5 +20,7 @@ def test_the_generated_part_of_a_page_is_up_to_date(part: MadePart) -> None:
 
 def test_a_page_without_its_marks_says_which_to_put_back() -> None:
     """A mark that somebody has removed is an error that shows it."""
-    with pytest.raises(ValueError, match=r"lint\.md must hold the lines '<!-- rules: made by docs\.lint_rules -->'"):
+    with pytest.raises(
+        ValueError, match=r"lint\.md must hold the lines '<!-- rules: made by lab\.pages\.lint_rules -->'"
+    ):
         RULES_PART.placed_in("# a page")
