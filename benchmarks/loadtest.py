@@ -43,7 +43,7 @@ COST_RATE, COST_SLOTS = 200.0, 128
 START_SECONDS = 10.0
 WORK = Synthetic(lengths.parse("64"), lengths.parse(str(TOKENS)), 0.0, 1, "")
 METHOD = (
-    "The server (benchmarks/known_server.py) is a process of its own: N slots, one service time, one queue in order of "
+    "The server (lab/known_server.py) is a process of its own: N slots, one service time, one queue in order of "
     "arrival, Ollama's wire format, 10 tokens in 10 pieces. knee: how many steps of the sweep the choice lies from the "
     "slots (closed loop) and from the last rate below the capacity (open loop). percentiles: Poisson arrivals at 85 % "
     "of the capacity; the truth is from each intended instant to the instant at which the server wrote, by its own "

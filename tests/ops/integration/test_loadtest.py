@@ -323,7 +323,7 @@ def test_an_existing_run_is_not_written_over(known: str, tmp_path: Path, capfd: 
 
 def containers(server: str = "") -> tuple[str, str]:
     """Return the option that runs the known server as Ollama, with the slots that it is told, and a fake agent."""
-    known = f"{sys.executable} {ROOT / 'benchmarks' / 'known_server.py'} --service {SERVICE}"
+    known = f"{sys.executable} {ROOT / 'lab' / 'known_server.py'} --service {SERVICE}"
     words = ("--process", f"server={server or known}", "--process", f"agent={up_service.command('agent', '0')}")
     return "--up-options", shlex.join(words)
 
@@ -345,7 +345,7 @@ def test_a_local_service_is_started_for_each_number_of_slots(tmp_path: Path) -> 
 
 def edited_at_its_start(file: Path) -> str:
     """Return a server's command that adds a line to the service's file, as an editor would while it is measured."""
-    known = f"{sys.executable} {ROOT / 'benchmarks' / 'known_server.py'} --service {SERVICE}"
+    known = f"{sys.executable} {ROOT / 'lab' / 'known_server.py'} --service {SERVICE}"
     return shlex.join(("sh", "-c", f"echo '# edited' >> {file}; exec {known}"))
 
 

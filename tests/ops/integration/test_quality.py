@@ -20,7 +20,7 @@ def test_each_type_is_asked_on_a_service_of_its_own(tmp_path: Path, capfd: pytes
     """f16 twice and the other type once, each question to each; the table and the file say that all agree."""
     file = up_service.write(tmp_path, up_service.document())
     (tmp_path / "q.txt").write_text("One?\n\nTwo?\n")
-    known = f"{sys.executable} {ROOT / 'benchmarks' / 'known_server.py'} --service 0.05 --first 0.02"
+    known = f"{sys.executable} {ROOT / 'lab' / 'known_server.py'} --service 0.05 --first 0.02"
     processes = ("--process", f"server={known}", "--process", f"agent={up_service.command('agent', '0')}")
     words = ("--types", "q4_0", "--questions", str(tmp_path / "q.txt"), "--up-options", shlex.join(processes))
 
@@ -39,7 +39,7 @@ def test_each_type_is_asked_on_a_service_of_its_own(tmp_path: Path, capfd: pytes
 def test_a_signal_stops_the_service_too(number: signal.Signals, tmp_path: Path) -> None:
     """Whoever ends the command ends the server that it started; the status is a shell's for Ctrl-C."""
     file, told = up_service.write(tmp_path, up_service.document()), tmp_path / "pid"
-    known = f"{sys.executable} {ROOT / 'benchmarks' / 'known_server.py'} --service 300"
+    known = f"{sys.executable} {ROOT / 'lab' / 'known_server.py'} --service 300"
     server = shlex.join(("sh", "-c", f"echo $$ > {told}; exec {known}"))
     processes = ("--process", f"server={server}", "--process", f"agent={up_service.command('agent', '0')}")
     command = [sys.executable, "-m", "ops", "quality", str(file), "--model", "m", "--up-options", shlex.join(processes)]
@@ -57,7 +57,7 @@ def test_a_signal_keeps_what_was_answered(tmp_path: Path) -> None:
     """Ended when its third service starts, the command shows and writes the two types that have answered, as a part."""
     file, told, out = up_service.write(tmp_path, up_service.document()), tmp_path / "pids", tmp_path / "out.json"
     (tmp_path / "q.txt").write_text("One?\nTwo?\n")
-    known = f"{sys.executable} {ROOT / 'benchmarks' / 'known_server.py'} --service 1"
+    known = f"{sys.executable} {ROOT / 'lab' / 'known_server.py'} --service 1"
     server = shlex.join(("sh", "-c", f"echo $$ >> {told}; exec {known}"))
     processes = ("--process", f"server={server}", "--process", f"agent={up_service.command('agent', '0')}")
     words = ("--questions", str(tmp_path / "q.txt"), "--model", "m", "--out", str(out))
