@@ -194,16 +194,6 @@ def mount(block: Block, shell: Shell) -> None:
     assert "Paris" in said
 
 
-def emulator(block: Block, shell: Shell) -> None:
-    """The model goes up into the emulator, comes down into the volume, and answers."""
-    bundled_store(shell)
-    wait = "\nfor _ in $(seq 100); do curl -s 127.0.0.1:9023 >/dev/null && break; sleep 0.1; done\n"
-    script = block.text.replace("--in-memory &\n", f"--in-memory &{wait}")
-    said = shell.run(script.replace("9023", str(free_port())), ("--once", "--once --port 0 --free-ports"))
-    assert "source gcs has delivered" in said or "model fetched" in said
-    assert "Paris" in said
-
-
 def bundled_store(shell: Shell) -> Path:
     """Let `ops up` make the bundled model's store with a real Ollama; skipped where there is none."""
     if REAL_OLLAMA is None:
@@ -227,10 +217,13 @@ def cloud(block: Block, shell: Shell) -> None:
     assert "storage buckets create gs://my-project-ollama-models" in asked
 
 
-def push(block: Block, shell: Shell) -> None:
-    """The command line is one that the tool takes; what it does is in tests/ops/integration/test_models_push.py."""
-    said = shell.run(block.text.replace("ops models push", "ops models push --help &&: "))
-    assert "gs://BUCKET/PREFIX" in said
+def fill_bucket(block: Block, shell: Shell) -> None:
+    """Blobs go into the bucket of deploy/ before the manifests that name them."""
+    shell.run(block.text)
+    bucket = "gs://my-project-ollama-models"
+    targets = [line.split()[-1] for line in shell.asked_of_gcloud().splitlines()]
+    assert targets == [f"{bucket}/blobs", f"{bucket}/manifests"]
+    assert bucket.replace("my-project", "project-id") in (shell.folder / "deploy/service.gcs.yaml").read_text()
 
 
 def deploy(block: Block, shell: Shell) -> None:
@@ -273,17 +266,16 @@ RULES: dict[str, Callable[[Block, Shell], None]] = {
     "ops loadtest run --up": loadtest_here,
     "ops loadtest run https": loadtest_there,
     "ops up deploy/service.mount.yaml": mount,
-    "gcp-storage-emulator": emulator,
     "docker build": deploy,
     "gcloud builds submit": cloud_build,
     "gcloud compute networks": cloud,
-    "ops models push gemma3": push,
+    "gcloud storage rsync": fill_bucket,
     "ops pin": pinned,
     "ops lint service.yaml": lint,
     "make ": make,
 }
 # Those that run the model take minutes.
-LONG = {check, unpacked, plan, loadtest_here, loadtest_there, mount, emulator}
+LONG = {check, unpacked, plan, loadtest_here, loadtest_there, mount}
 
 
 def blocks_with_rules() -> list[ParameterSet]:
