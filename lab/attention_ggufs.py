@@ -42,6 +42,18 @@ def sliding_window() -> Model:
     return "gemma2", fields, _tensors(embd, layers, lambda _: block)
 
 
+def olmo3() -> Model:
+    """A window of 512 on three of four layers, under the name that Ollama gives to it and llama.cpp does not know."""
+    embd, ff, layers, heads = 512, 1024, 8, 8
+    fields = _fields(embd, ff, layers, head_count=heads, head_count_kv=heads)
+    fields |= {"attention.sliding_window": 512, "attention.sliding_window_pattern": [n % 4 != 3 for n in range(layers)]}
+    block = {**_attention(embd, embd, embd, embd), **_feed_forward(embd, ff)}
+    block |= {"attn_q_norm.weight": (embd,), "attn_k_norm.weight": (embd,)}
+    block |= {"post_attention_norm.weight": (embd,), "post_ffw_norm.weight": (embd,)}
+    del block["attn_norm.weight"], block["ffn_norm.weight"]
+    return "olmo3", fields, {**_tensors(embd, layers, lambda _: block), "output.weight": (embd, VOCABULARY)}
+
+
 def shared_layers() -> Model:
     """Two head sizes, a window of 256, and the last 2 layers without a cache of their own, as Gemma 4."""
     embd, ff, layers, heads, kv, full, window = 512, 1024, 8, 4, 2, 128, 64
@@ -180,7 +192,8 @@ def experts() -> Model:
 
 
 KINDS: Mapping[str, Callable[[], Model]] = {
-    each.__name__: each for each in (gqa, sliding_window, shared_layers, latent, recurrent, hybrid, delta_net, experts)
+    each.__name__: each
+    for each in (gqa, sliding_window, olmo3, shared_layers, latent, recurrent, hybrid, delta_net, experts)
 }
 
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from lab import attention_ggufs
 from lab.measuring.llama_server import COLUMNS, MOST_DEVIATION, Cache, Reported, is_equal, parse
 from ops import smollm2
+from ops.gguf_file import Tensor
 from ops.plan.asked import Asked
 from ops.plan.fits import fit_of, largest_context, memory_of
-from ops.plan.gguf_facts import ModelShape
+from ops.plan.gguf_facts import ModelShape, model_shape
 from ops.plan.gpus import DEVICES, usable
 from ops.plan.layers import Layer
 from ops.plan.memory import GIB, MIB, Load, Unplannable, batch, memory, row_bytes
@@ -86,6 +87,25 @@ def test_a_real_ollama_took_the_planned_flags() -> None:
     served = MEASURED["ollama"]
     assert {each["model"] for each in served} == {"smollm2", "gemma3_270m"}
     assert all(each["flags_as_planned"] and each["cache_as_planned"] for each in served)
+
+
+def test_a_small_olmo3_takes_what_a_real_ollama_reported(tmp_path: Path) -> None:
+    """Ollama 0.32.15 loads this file with 50 MiB of keys and values; as full attention it would be 128 MiB (F2)."""
+    assert memory(from_gguf(attention_ggufs.write(tmp_path, "olmo3")), Load(8192, 1)).kv_cache == 50 * MIB
+
+
+def test_gpt_oss_fits_an_l4_under_ollamas_name() -> None:
+    """The published gpt-oss 20B, 4 slots of 65536 tokens at f16: 6216 MiB of KV cache, and the L4 has room (F2)."""
+    fields: dict[str, Any] = {"block_count": 24, "context_length": 131072, "embedding_length": 2880}
+    fields |= {"attention.head_count": 64, "attention.head_count_kv": 8, "attention.sliding_window": 128}
+    fields |= {"attention.key_length": 64, "attention.value_length": 64, "feed_forward_length": 2880}
+    fields |= {"expert_count": 32, "expert_used_count": 4}
+    named = {"general.architecture": "gptoss", **{f"gptoss.{name}": value for name, value in fields.items()}}
+    weights = Tensor("blk.0.ffn_gate_exps.weight", 10906 * MIB, (2880, 2880, 32))
+    l4 = DEVICES["nvidia-l4"]
+    own = memory(model_shape(named, [weights], "gpt-oss"), Load(65536, 4), l4.memory_bytes or 0, on_gpu=True)
+    assert own.kv_cache == 6216 * MIB
+    assert own.total <= usable(l4, 1, 32 * GIB, 0)
 
 
 def test_windows_are_kept_for_a_batch_more() -> None:

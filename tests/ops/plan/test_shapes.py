@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from lab import attention_ggufs, ggufs
 from ops import smollm2
+from ops.gguf_file import Tensor
 from ops.plan.errors import PlanRefused, SourceError
-from ops.plan.gguf_facts import ModelShape, Tensor, model_shape
+from ops.plan.gguf_facts import ModelShape, model_shape
 from ops.plan.layers import Layer
 from ops.plan.metadata import ShapeUnknown
 from ops.plan.sources import PROJECTOR_MEDIA_TYPE, from_gguf, shape_of
@@ -49,6 +50,7 @@ def test_a_real_file_is_read() -> None:
     [
         ("gqa", "ffffff"),
         ("sliding_window", "wfwfwfwf"),
+        ("olmo3", "wwwfwwwf"),
         ("shared_layers", "wwfwwf--"),
         ("latent", "ffffff"),
         ("recurrent", "rrrrrr"),
@@ -127,11 +129,48 @@ def test_a_latent_is_kept_once() -> None:
     assert found.attention == "latent (MLA) on 8 layers"
 
 
-@pytest.mark.parametrize("architecture", ["deepseek4", "glm-dsa", "t5"])
-def test_what_is_not_counted_is_refused(architecture: str) -> None:
-    """An architecture that keeps more than is counted here is refused by its name, not planned wrongly."""
+@pytest.mark.parametrize("architecture", ["deepseek4", "glm-dsa", "t5", "invented-in-2027"])
+def test_an_unknown_architecture_is_refused(architecture: str) -> None:
+    """An architecture that is not in the list of the known is refused by its name, never planned as full attention."""
     with pytest.raises(ShapeUnknown, match=architecture):
         shape(architecture)
+
+
+EXPERTS = Tensor("blk.0.ffn_gate_exps.weight", 100, (2880, 2880, 32))
+EMBEDS = Tensor("dense.0.weight", 100, (768, 3072))
+
+
+@pytest.mark.parametrize(
+    ("ollamas", "llama_cpps", "fields", "tensors"),
+    [
+        ("gptoss", "gpt-oss", {"attention__sliding_window": 128, "expert_used_count": 4}, (EXPERTS,)),
+        ("olmo3", "olmo2", {"attention__sliding_window": 4096}, ()),
+        ("gemma3", "gemma-embedding", {"pooling_type": 1}, ()),
+        ("gemma3", "gemma-embedding", {}, (EMBEDS,)),
+        ("qwen25vl", "qwen2vl", {}, ()),
+        ("glmocr", "glm4", {}, ()),
+        ("nemotron_h_omni", "nemotron_h", {"attention__head_count_kv": [0, 4] * 4, "ssm__conv_kernel": 4}, ()),
+        ("nemotron_h_omni", "nemotron_h_moe", {"expert_count": 8, "ssm__conv_kernel": 4}, ()),
+    ],
+)  # fmt: skip
+def test_ollamas_dialects_are_translated(
+    ollamas: str, llama_cpps: str, fields: dict[str, Any], tensors: tuple[Tensor, ...]
+) -> None:
+    """A file under Ollama's name for an architecture has the shape of the same file under llama.cpp's name."""
+    known = {"expert_feed_forward_length": 2880} if ollamas == "gptoss" else {}
+    assert shape(ollamas, tensors, **fields) == shape(llama_cpps, tensors, **fields, **known)
+
+
+def test_the_attention_of_glm_4_flash_is_compressed() -> None:
+    """Ollama names 20 heads for keys and values; llama.cpp keeps one row of 512 + 64 numbers a token, and no values."""
+    found = shape(
+        "glm4moelite",
+        attention__head_count_kv=20,
+        attention__key_length=256,
+        attention__kv_lora_rank=512,
+        rope__dimension_count=64,
+    )
+    assert (found.architecture, found.layers[0]) == ("deepseek2", Layer(576, 0))
 
 
 def test_tensors_of_an_encoder_are_the_projector() -> None:
@@ -172,7 +211,7 @@ def test_what_cannot_be_read_ends_in_one_line(tmp_path: Any) -> None:
     whole = attention_ggufs.write(tmp_path, "gqa").read_bytes()
     (tmp_path / "cut.gguf").write_bytes(whole[:30000])
     (tmp_path / "no.gguf").write_bytes(b"not a model at all, by any means" * 4)
-    for name, words in (("absent", "cannot be read"), ("cut", "no whole GGUF"), ("no", "no whole GGUF")):
+    for name, words in (("absent", "cannot be read"), ("cut", "not a whole GGUF"), ("no", "not a GGUF")):
         with pytest.raises(SourceError, match=words):
             shape_of(str(tmp_path / f"{name}.gguf"), store=None, url=None)
     with pytest.raises(SourceError, match="no model absent"):

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Where an architecture has sliding windows, when its metadata does not say so itself."""
+    """Which layers of an architecture have a sliding window, where its metadata does not say."""
 
+    # One layer of this many has full attention.
     period: int
-    """Of so many layers one is full."""
+    # The full layer is the first of each group; otherwise the last.
     is_full_first: bool = False
-    """The full layer is the first of each group, else the last."""
+    # The window, where the metadata has none; None: then there is no window at all.
     tokens: int | None = None
-    """The window where the metadata has none; None: then there is no window at all."""
+    # The window is `tokens`, whatever the metadata says.
     is_fixed: bool = False
-    """The window is `tokens`, whatever the metadata says."""
 
 
 WINDOWS = {
@@ -44,42 +44,50 @@ WINDOWS = {
     "smallthinker": Window(4, is_full_first=True),
     "step35": Window(1),
 }
-"""Others, Phi 3 and Mistral among them, keep every layer in full even where their metadata names a window."""
+# Every layer has full attention, even where the metadata names a window (Phi 3, Mistral).
+FULL = frozenset(
+    {"apertus", "arcee", "arctic", "baichuan", "bailingmoe", "bailingmoe2", "bitnet", "bloom", "chameleon", "chatglm"}
+    | {"codeshell", "cogvlm", "command-r", "dbrx", "deci", "deepseek", "deepseek2", "deepseek2-ocr", "dots1"}
+    | {"ernie4_5", "ernie4_5-moe", "exaone", "falcon", "gemma", "glm4", "glm4moe", "gpt2", "gptj", "gptneox"}
+    | {"granite", "granitemoe", "grok", "grovemoe", "hunyuan-dense", "hunyuan-moe", "hunyuan_vl", "hy_v3"}
+    | {"internlm2", "jais", "jais2", "llama", "llama-embed", "maincoder", "minicpm", "minicpm3", "minimax-m2"}
+    | {"mistral3", "mistral4", "mpt", "nemotron", "olmo", "olmoe", "openelm", "orion", "paddleocr", "pangu-embedded"}
+    | {"phi2", "phi3", "phimoe", "plamo", "plm", "qwen", "qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe"}
+    | {"qwen3vl", "qwen3vlmoe", "refact", "seed_oss", "smollm3", "stablelm", "starcoder", "starcoder2", "xverse"}
+)
+# Only the largest EXAONE 4 has a window.
 EXAONE4_LAYERS = 64
-"""Only its largest model has a window."""
 SMALLTHINKER_WINDOW = 4096
+# No layer has keys and values.
 RECURRENT = frozenset({"arwkv7", "mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7"})
-"""No layer has keys and values."""
+# Attention on every n-th layer, `full_attention_interval`, 4 by default; the others are recurrent.
 INTERVAL = frozenset({"qwen35", "qwen35moe", "qwen3next"})
-"""Attention on every n-th layer, `full_attention_interval`, 4 by default; the others are recurrent."""
 DEFAULT_INTERVAL = 4
+# Layers without heads for keys and values are recurrent.
 BY_HEADS = frozenset(
     {"granitehybrid", "jamba", "kimi-linear", "lfm2", "lfm2moe", "nemotron_h", "nemotron_h_moe", "plamo2"}
 )
-"""Layers without heads for keys and values are recurrent."""
+# Layers with a feed-forward part keep nothing at all.
 NEMOTRON = frozenset({"nemotron_h", "nemotron_h_moe"})
-"""Layers with a feed-forward part keep nothing at all."""
+# Every layer has attention and a recurrent state.
 BOTH = frozenset({"falcon-h1"})
-"""Every layer has attention and a recurrent state."""
+# The layers that guess further tokens (`nextn_predict_layers`) have no cache of their own.
 WITHOUT_NEXT_TOKEN_LAYERS = frozenset({"hy_v3", "mimo2", "step35"}) | INTERVAL | NEMOTRON
-"""The layers that guess further tokens (`nextn_predict_layers`) have no cache of their own."""
 GEMMA3N_LAYERS_WITH_CACHE = 20
+# Encoders and diffusion models: they keep nothing from token to token.
 WITHOUT_CACHE = frozenset(
     {"bert", "dream", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "llada", "llada-moe"}
     | {"modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe", "rnd1"}
 )
-"""Encoders and diffusion models: they keep nothing from token to token."""
-UNCOUNTED = frozenset(
-    {"bailingmoe3", "deepseek32", "deepseek4", "dflash", "eagle3", "gemma4-assistant", "glm-dsa", "kimi-k3"}
-    | {"minimax-01", "minimax-m3", "t5"}
-)
-"""They keep more, or otherwise, than what is counted here: refused rather than planned wrongly."""
+# All that can be planned. Any other architecture is refused, because it may keep more, or keep it otherwise:
+# deepseek4, glm-dsa, minimax-01 and t5, for instance, and whatever a later llama.cpp adds.
+KNOWN = FULL | WINDOWS.keys() | RECURRENT | INTERVAL | BY_HEADS | BOTH | WITHOUT_CACHE
+# They have a dense feed-forward part as well, although the metadata has no leading dense layers.
 DENSE_BESIDE_EXPERTS = frozenset({"gemma4", "llama4"})
-"""They have a dense feed-forward as well, where the metadata's leading dense layers do not tell of it."""
+# The input's table, where it is the output's too, is loaded a second time on the CPU as well.
 TABLE_TWICE = frozenset({"gemma3n", "gemma4"})
-"""The input's table, where it is the output's too, is loaded a second time on the CPU as well."""
+# Ollama serves them with one slot, whatever OLLAMA_NUM_PARALLEL says; embedding models too.
 ONE_SLOT = frozenset(
-    {"lfm2", "lfm2moe", "mllama", "nemotron_h", "nemotron_h_moe", "nemotron_h_omni", "qwen35", "qwen35moe"}
-    | {"qwen3next", "qwen3vl", "qwen3vlmoe"}
+    {"gemma-embedding", "lfm2", "lfm2moe", "nemotron_h", "nemotron_h_moe", "qwen35", "qwen35moe", "qwen3next"}
+    | {"qwen3vl", "qwen3vlmoe"}
 )
-"""Ollama serves them with one slot, whatever OLLAMA_NUM_PARALLEL says; embedding models too."""

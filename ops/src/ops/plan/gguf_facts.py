@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gguf import LlamaFileType
-
+from ops.gguf_file import Tensor, quantization
 from ops.plan import architectures as known
+from ops.plan.dialects import translated
 from ops.plan.layers import Layer, layers_of, window_of
 from ops.plan.metadata import Fields, ShapeUnknown
 
@@ -65,15 +65,6 @@ class ModelShape:
         return ", ".join(kinds)
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """A tensor's name, its size in the file, and its dimensions, the rows' length first."""
-
-    name: str
-    size_bytes: int
-    shape: tuple[int, ...] = ()
-
-
 def model_shape(
     fields: Mapping[str, Any], tensors: Iterable[Tensor], name: str, projector_bytes: int = 0
 ) -> ModelShape:
@@ -83,15 +74,20 @@ def model_shape(
         ShapeUnknown: a number is missing, or the architecture keeps what is not counted here.
 
     """
+    every = list(tensors)
     try:
-        return _model_shape(Fields(fields), fields.get("general.file_type"), list(tensors), name, projector_bytes)
+        of = Fields(translated(fields, every))
+        return _model_shape(of, fields.get("general.file_type"), every, name, projector_bytes)
     except (ValueError, TypeError, IndexError, ArithmeticError) as error:
         raise ShapeUnknown(f"its metadata does not go together ({error}); download or pull it again") from error
 
 
 def _model_shape(of: Fields, file_type: Any, every: list[Tensor], name: str, projector_bytes: int) -> ModelShape:
-    if of.architecture in known.UNCOUNTED:
-        raise ShapeUnknown(f"the architecture {of.architecture} keeps more than is counted here; measure it instead")
+    if of.architecture not in known.KNOWN:
+        raise ShapeUnknown(
+            f"ops plan does not know what the architecture {of.architecture} keeps in memory; load the model in Ollama "
+            "with the context and slots that you want, and read `size` in /api/ps"
+        )
     text = [each for each in every if not each.name.startswith(PROJECTOR)]
     host = [each for each in text if each.name.startswith(HOST_TENSORS)]
     table = next((each for each in host if each.name == "token_embd.weight"), Tensor("", 0, (0,)))
@@ -102,7 +98,7 @@ def _model_shape(of: Fields, file_type: Any, every: list[Tensor], name: str, pro
     return ModelShape(
         name=name,
         architecture=of.architecture,
-        quantization=_quantization(file_type),
+        quantization=quantization(file_type),
         trained_context=of.whole("context_length"),
         layers=layers_of(of, window),
         window=window,
@@ -121,13 +117,6 @@ def _model_shape(of: Fields, file_type: Any, every: list[Tensor], name: str, pro
 
 def _size(tensors: Iterable[Tensor]) -> int:
     return sum(each.size_bytes for each in tensors)
-
-
-def _quantization(file_type: Any) -> str:
-    try:
-        return LlamaFileType(file_type).name.removeprefix("MOSTLY_").removeprefix("ALL_")
-    except ValueError:
-        return "unknown"
 
 
 def _guessed_width(of: Fields) -> int:

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import math
 import os
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFReader, GGUFValueType
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
+from ops.gguf_file import Header, NotGguf, Tensor, read_header
 from ops.models import local
 from ops.models.errors import ModelsError
 from ops.plan.errors import PlanRefused, SourceError
-from ops.plan.gguf_facts import ModelShape, Tensor, model_shape
+from ops.plan.gguf_facts import ModelShape, model_shape
 from ops.plan.metadata import ShapeUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PROJECTOR_MEDIA_TYPE = "application/vnd.ollama.image.projector"
-LONGEST_ARRAY = 1024
-"""Entries of an array that is read: one for each layer; a vocabulary has hundreds of thousands."""
-MOST_ENTRIES = 2**17
-"""Of tensors, or of fields: a damaged count would be followed through the whole file."""
+# A whole `/api/show` holds the vocabulary, some megabytes, and Ollama reads it from the model's file first.
 SHOW_SECONDS = 30.0
-"""A whole `/api/show` holds the vocabulary, some megabytes, and is read from the model's file first."""
 HALF_BYTES = 2
 
 
@@ -50,43 +46,18 @@ def shape_of(model: str, *, store: Path | None, url: str | None, environ: Mappin
 
 def from_gguf(path: Path, name: str = "", projectors: Sequence[Path] = ()) -> ModelShape:
     """Read a GGUF file, and the projectors beside it."""
-    fields, tensors = _header(path)
-    projector = sum(tensor.size_bytes for each in projectors for tensor in _header(each)[1])
-    return model_shape(fields, tensors, name or path.name, projector)
+    header = _header(path)
+    projector = sum(tensor.size_bytes for each in projectors for tensor in _header(each).tensors)
+    return model_shape(header.fields, header.tensors, name or path.name, projector)
 
 
-class _Header(GGUFReader):
-    """Passes over long arrays: the reader makes an object of each token otherwise, eight seconds for Gemma 3's."""
-
-    def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:
-        if raw_type != GGUFValueType.ARRAY:
-            return super()._get_field_parts(orig_offs, raw_type)
-        kind, count = struct.unpack_from("<IQ", self.data.data, orig_offs)
-        if count <= LONGEST_ARRAY:
-            return super()._get_field_parts(orig_offs, raw_type)
-        size = struct.calcsize("<IQ")
-        if kind == GGUFValueType.STRING:
-            for _ in range(count):
-                size += 8 + struct.unpack_from("<Q", self.data.data, orig_offs + size)[0]
-        else:
-            size += count * self.gguf_scalar_to_np[GGUFValueType(kind)]().nbytes
-        return size, [], [], [GGUFValueType.ARRAY, GGUFValueType(kind)]
-
-
-def _header(path: Path) -> tuple[dict[str, Any], list[Tensor]]:
+def _header(path: Path) -> Header:
     try:
-        with path.open("rb") as file:
-            _, _, tensors_count, fields_count = struct.unpack("<IIQQ", file.read(24))
-        if max(tensors_count, fields_count) > MOST_ENTRIES:
-            raise ValueError(f"{tensors_count} tensors and {fields_count} fields")  # noqa: TRY301 — told with the others
-        header = _Header(path)
-        fields = {key: field.contents() for key, field in header.fields.items() if field.data}
-        tensors = [Tensor(each.name, int(each.n_bytes), tuple(map(int, each.shape))) for each in header.tensors]
+        return read_header(path)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}; give a GGUF file, or a model's name") from error
-    except (ValueError, TypeError, LookupError, ArithmeticError, struct.error) as error:
-        raise SourceError(f"{path}: is no whole GGUF file ({error}); download or pull it again") from error
-    return fields, tensors
+    except NotGguf as error:
+        raise SourceError(f"{error}; download or pull it again") from error
 
 
 def _from_store(model: str, stores: list[Path]) -> ModelShape:
