@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import httpx
 
@@ -88,11 +88,11 @@ class Agent:
 
 
 class AgentProcess:
-    """A real `python -m probe_agent` on a free loopback port, ended with its `with` block."""
+    """A real `python -m probe_agent` on a free loopback port, ended with its `with` block, as is `output`."""
 
     command = (sys.executable, "-m", "probe_agent")
 
-    def __init__(self, ollama_url: str, **environ: str) -> None:
+    def __init__(self, ollama_url: str, output: IO[str] | None = None, /, **environ: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         given = {"MODEL": "m@2048", "OLLAMA_URL": ollama_url, "HOST": "127.0.0.1", "PORT": str(self.port), **environ}
@@ -100,7 +100,7 @@ class AgentProcess:
         variables = {name if name in plain else f"PROBE_AGENT_{name}": given[name] for name in given}
         self._environ = {**os.environ, **QUICK, **variables}
         # Appending, because the process writes while the test reads through the same open file.
-        self._output = tempfile.TemporaryFile("a+")  # noqa: SIM115 — closed with the process
+        self._output: IO[str] = output or tempfile.TemporaryFile("a+")  # noqa: SIM115 — closed with the process
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(self.command, env=self._environ, stdout=self._output, stderr=subprocess.STDOUT)

@@ -1,7 +1,6 @@
 """What several unit tests need: a clock that stands still, a supervisor that has seen nothing, a log of its own."""
 
 import asyncio
-import logging
 import socket
 import sys
 import threading
@@ -14,7 +13,6 @@ import pytest
 
 from lab.scripted import Ollama
 from lab.servers import closed_port
-from probe_agent import logs
 from probe_agent.ollama.client import OllamaClient
 from probe_agent.readiness.controller import Controller
 from probe_agent.settings import Settings
@@ -52,21 +50,6 @@ def supervisor(clock: Clock) -> Iterator[Controller]:
 def stdlib_names() -> frozenset[str]:
     """The names of the standard library's modules."""
     return sys.stdlib_module_names
-
-
-@pytest.fixture
-def first_probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Logging as in a new process: no handlers, no probe answered yet; what a test configures is undone after it."""
-    event = threading.Event()
-    monkeypatch.setattr(logs, "_first_probe_answered", event)
-    monkeypatch.setattr(logging.root, "handlers", [])
-    level = logging.root.level
-    yield event
-    event.set()
-    for thread in threading.enumerate():
-        if thread.name == "cloud-logging":
-            thread.join(30)
-    logging.root.setLevel(level)
 
 
 def http_answer(status: int, body: bytes) -> bytes:

@@ -1,22 +1,28 @@
-"""Logs: readable lines elsewhere, structured ones on Cloud Run, and none lost in between."""
+"""Logs: readable lines elsewhere, structured ones on Cloud Run, and nobody waits for a line to be written."""
 
 import asyncio
 import http.client
-import io
 import json
 import logging
 import os
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import DefaultCredentialsError
+from google.cloud import logging as cloud
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
-from probe_agent import logs
-from probe_agent.logs import DeferredHandler, trace_of
+from lab.servers import LoopbackServer, wait_until
+from probe_agent import cloud_logging, logs
+from probe_agent.logs import BackgroundHandler, project, trace_of
 from tests.agent.conftest import Answer, http_answer
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -25,66 +31,58 @@ BODY = {"state": "LOADING"}
 log = logging.getLogger("probe_agent.test")
 
 
-def joined() -> None:
-    """Wait until the structured handler is there, or was given up."""
-    for thread in threading.enumerate():
-        if thread.name == "cloud-logging":
-            thread.join(30)
-            assert not thread.is_alive()
+class Output:
+    """A file that takes the log's lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+
+    def lines(self) -> list[str]:
+        """Return all lines, once every handler has written what waits."""
+        for handler in logging.root.handlers:
+            handler.close()
+        return self._path.read_bytes().decode().split("\n")[:-1]
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return all lines, read as JSON."""
+        return [json.loads(line) for line in self.lines()]
 
 
-def lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    """Return the structured lines; without google's own line about itself."""
-    parsed = [json.loads(line) for line in stream.getvalue().splitlines()]
-    return [line for line in parsed if "logging.googleapis.com/diagnostic" not in line]
+@pytest.fixture
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Output]:
+    """Logging as in a new process; what a test configures is undone after it."""
+    monkeypatch.setattr(logging.root, "handlers", [])
+    level = logging.root.level
+    made = Output(tmp_path / "log")
+    yield made
+    made.lines()
+    os.close(made.descriptor)
+    logging.root.setLevel(level)
 
 
-class Kept(logging.Handler):
-    """Keeps the messages that reach it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep one."""
-        self.messages.append(record.getMessage())
-
-
-class Echo(Kept):
-    """Logs a line of its own while it handles the first one, as google's handler does."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep one."""
-        if not self.messages:
-            self.messages.append("(first)")
-            log.warning("echo")
-        super().emit(record)
-
-
-@pytest.mark.usefixtures("first_probe")
-def test_elsewhere_lines_are_readable() -> None:
+def test_elsewhere_lines_are_readable(output: Output) -> None:
     """Off Cloud Run a line has time, level and text."""
-    stream = io.StringIO()
-    logs.configure("info", {}, stream)
+    logs.configure("info", {}, descriptor=output.descriptor)
 
     log.info("loading %s", "smollm2")
 
-    assert stream.getvalue().endswith(" INFO    loading smollm2\n")
-    datetime.strptime(stream.getvalue()[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    (line,) = output.lines()
+    assert line.endswith(" INFO    loading smollm2")
+    datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
 
 
-@pytest.mark.usefixtures("first_probe")
-def test_lines_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a stream given, lines go to standard output."""
+@pytest.mark.usefixtures("output")
+def test_lines_go_to_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a descriptor given, lines go to standard output."""
     logs.configure("info", {})
 
     log.info("hello")
 
-    assert "hello" in capsys.readouterr().out
+    logging.root.handlers[0].close()
+    assert "hello" in capfd.readouterr().out
 
 
-@pytest.mark.usefixtures("first_probe")
 @pytest.mark.parametrize(
     ("level", "shown"),
     [
@@ -94,159 +92,104 @@ def test_lines_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None
         ("error", ["error"]),
     ],
 )
-def test_lines_below_the_level_are_left_out(level: str, shown: list[str]) -> None:
+def test_lines_below_the_level_are_left_out(output: Output, level: str, shown: list[str]) -> None:
     """The level of the settings is the least severe one that is shown."""
-    stream = io.StringIO()
-    logs.configure(level, {}, stream)
+    logs.configure(level, {}, descriptor=output.descriptor)
 
     for name in ("debug", "info", "warning", "error"):
         log.log(logging.getLevelNamesMapping()[name.upper()], name)
 
-    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == shown
+    assert [line.split()[-1] for line in output.lines()] == shown
 
 
-@pytest.mark.usefixtures("first_probe")
 @pytest.mark.parametrize("chatty", ["httpx", "httpcore", "uvicorn.access", "asyncio"])
-def test_libraries_speak_only_of_trouble(chatty: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line for every request of a library would drown the agent's own, even at debug level."""
-    stream = io.StringIO()
+def test_libraries_log_only_trouble(output: Output, chatty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even at debug level a library's line for each request does not drown the agent's own."""
     monkeypatch.setattr(logging.getLogger(chatty), "propagate", True)  # another server of these tests may have
     logging.getLogger(chatty).setLevel(logging.NOTSET)  # silenced it
-    logs.configure("debug", {}, stream)
+    logs.configure("debug", {}, descriptor=output.descriptor)
 
     logging.getLogger(chatty).info("GET /api/ps")
     logging.getLogger(chatty).warning("trouble")
 
-    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == ["trouble"]
-
-
-def test_kept_lines_reach_the_target_in_order() -> None:
-    """What was logged before the target came reaches it first, each line once; the rest follows at once."""
-    fallback, target = Kept(), Kept()
-    handler = DeferredHandler(fallback)
-    for text in ("one", "two"):
-        handler.handle(log.makeRecord("x", logging.INFO, "f", 1, text, (), None))
-
-    assert target.messages == []
-    handler.use(target)
-    assert target.messages == ["one", "two"]
-    handler.handle(log.makeRecord("x", logging.INFO, "f", 1, "three", (), None))
-    assert target.messages == ["one", "two", "three"]
-    handler.close()
-    assert (target.messages, fallback.messages) == (["one", "two", "three"], [])
-
-
-def test_without_a_target_the_fallback_writes_at_the_end() -> None:
-    """When no target ever comes, closing writes every line with the fallback."""
-    fallback = Kept()
-    handler = DeferredHandler(fallback)
-    handler.handle(log.makeRecord("x", logging.INFO, "f", 1, "one", (), None))
-
-    handler.close()
-
-    assert fallback.messages == ["one"]
-
-
-def test_more_lines_than_expected_are_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the number that a start writes, lines are still kept until the target is there."""
-    monkeypatch.setattr(logs, "KEPT_LINES", 2)
-    target, handler = Kept(), DeferredHandler(Kept())
-    for number in range(5):
-        handler.handle(log.makeRecord("x", logging.INFO, "f", 1, str(number), (), None))
-
-    handler.use(target)
-
-    assert target.messages == ["0", "1", "2", "3", "4"]
-    handler.close()
-
-
-@pytest.mark.usefixtures("first_probe")
-def test_a_target_that_logs_makes_no_line_twice() -> None:
-    """A target that logs a line while it takes over the kept ones gets each of them once.
-
-    Google's handler does so with its first line; that line was once written twice.
-    """
-    target, handler = Echo(), DeferredHandler(Kept())
-    logging.basicConfig(level="INFO", handlers=[handler], force=True)
-    log.info("one")
-    log.info("two")
-
-    handler.use(target)
-
-    assert sorted(target.messages) == ["(first)", "echo", "one", "two"]
-    handler.close()
-
-
-def test_on_cloud_run_lines_are_structured(first_probe: threading.Event) -> None:
-    """On Cloud Run each line is one JSON object with message, severity, labels, and the time it was logged at."""
-    stream = io.StringIO()
-    before = datetime.now(UTC)
-    logs.configure("info", CLOUD_RUN, stream)
-    log.info("one")
-    log.warning("two")
-    assert stream.getvalue() == ""
-    after = datetime.now(UTC)
-
-    first_probe.set()
-    joined()
-    log.error("three")
-
-    written = lines(stream)
-    assert [(line["message"], line["severity"]) for line in written] == [
-        ("one", "INFO"),
-        ("two", "WARNING"),
-        ("three", "ERROR"),
-    ]
-    labels = written[0]["logging.googleapis.com/labels"]
-    assert labels == {"python_logger": "probe_agent.test", "K_REVISION": "chat-7", "K_CONFIGURATION": "chat"}
-    assert before <= datetime.fromisoformat(written[0]["time"]) <= after
-
-
-def test_on_cloud_run_a_traceback_is_part_of_its_line(first_probe: threading.Event) -> None:
-    """An exception's traceback stands in the message of one line, and does not break the stream of JSON."""
-    stream = io.StringIO()
-    logs.configure("info", CLOUD_RUN, stream)
-    first_probe.set()
-    joined()
-
-    log.error("the agent broke", exc_info=RuntimeError("broken"))
-
-    (line,) = lines(stream)
-    assert line["message"] == "the agent broke\nRuntimeError: broken"
-    assert line["severity"] == "ERROR"
+    assert [line.split()[-1] for line in output.lines()] == ["trouble"]
 
 
 @pytest.mark.parametrize(
-    ("project", "name"), [("p", f"projects/p/traces/{TRACE}"), (None, TRACE)], ids=["project known", "unknown"]
+    ("foreign", "shown"),
+    [
+        ("m\r\n2026-01-01 ERROR forged", r"m\r\n2026-01-01 ERROR forged"),
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("one\u2028two\x85three", r"one\u2028two\x85three"),
+        ("caf\u00e9 \ud83d", r"café \ud83d"),
+    ],
 )
-def test_a_probes_line_carries_its_trace(
-    first_probe: threading.Event, closed_port: int, project: str | None, name: str
-) -> None:
+def test_foreign_text_forges_no_line(output: Output, foreign: str, shown: str) -> None:
+    """Control characters of a model's tag or a server's error are escaped in the message and in a traceback."""
+    logs.configure("info", {}, descriptor=output.descriptor)
+
+    log.error("model %s", foreign, exc_info=RuntimeError(foreign))
+
+    line, *traceback = output.lines()
+    assert line.endswith(f" ERROR   model {shown}")
+    assert all(each.startswith("    ") for each in traceback)
+    assert "\x1b" not in "".join(traceback)
+
+
+def test_on_cloud_run_lines_are_structured(output: Output) -> None:
+    """On Cloud Run each line is JSON with message, severity, labels, source and the time it was logged at."""
+    before = datetime.now(UTC)
+    logs.configure("info", CLOUD_RUN, descriptor=output.descriptor)
+    log.info("one")
+    log.warning("two \u2028 \ud83d")
+    after = datetime.now(UTC)
+
+    one, two = output.entries()
+
+    assert (one["message"], one["severity"]) == ("one", "INFO")
+    assert (two["message"], two["severity"]) == ("two \u2028 \ud83d", "WARNING")
+    labels = one["logging.googleapis.com/labels"]
+    assert labels == {"python_logger": "probe_agent.test", "K_REVISION": "chat-7", "K_CONFIGURATION": "chat"}
+    assert one["logging.googleapis.com/sourceLocation"]["file"] == __file__
+    assert "logging.googleapis.com/trace" not in one
+    assert before <= datetime.fromisoformat(one["time"]) <= after
+
+
+def test_on_cloud_run_a_traceback_is_part_of_its_line(output: Output) -> None:
+    """An exception's traceback stands in the message of one line."""
+    logs.configure("info", CLOUD_RUN, descriptor=output.descriptor)
+
+    log.error("the agent broke", exc_info=RuntimeError("broken"))
+
+    (line,) = output.entries()
+    assert line["message"] == "the agent broke\nRuntimeError: broken"
+
+
+@pytest.mark.parametrize(
+    ("known", "name"), [("p", f"projects/p/traces/{TRACE}"), (None, TRACE)], ids=["project known", "unknown"]
+)
+def test_a_probes_line_carries_its_trace(output: Output, closed_port: int, known: str | None, name: str) -> None:
     """At debug level a probe's answer is a line with the trace of its request, named as Cloud Logging correlates it."""
-    stream = io.StringIO()
     environ = {"K_SERVICE": "chat", "GCE_METADATA_HOST": f"127.0.0.1:{closed_port}"}
-    logs.configure("debug", environ | ({"GOOGLE_CLOUD_PROJECT": project} if project else {}), stream)
+    environ |= {"GOOGLE_CLOUD_PROJECT": known} if known else {}
+    logs.configure("debug", environ, descriptor=output.descriptor)
 
     asyncio.run(logs.probe_answered("/ready", 503, {"traceparent": f"00-{TRACE}-{SPAN}-01"}, BODY))
-    assert first_probe.is_set()
-    joined()
 
-    (line,) = [line for line in lines(stream) if "/ready" in line["message"]]
+    (line,) = [line for line in output.entries() if "/ready" in line["message"]]
     assert (line["message"], line["severity"]) == ("/ready answered 503: LOADING", "DEBUG")
     assert line["logging.googleapis.com/trace"] == name
     assert line["logging.googleapis.com/spanId"] == SPAN
     assert line["logging.googleapis.com/trace_sampled"] is True
 
 
-def test_a_probe_leaves_no_line_above_debug(first_probe: threading.Event) -> None:
-    """Probes come every few seconds for ever: above debug level they leave no line, but the first is noticed."""
-    stream = io.StringIO()
-    logs.configure("info", {}, stream)
+def test_a_probe_leaves_no_line_above_debug(output: Output) -> None:
+    """Probes come every few seconds for ever: above debug level they leave no line."""
+    logs.configure("info", {}, descriptor=output.descriptor)
 
     asyncio.run(logs.probe_answered("/ready", 200, {}, BODY))
 
-    assert stream.getvalue() == ""
-    assert first_probe.is_set()
+    assert output.lines() == []
 
 
 @pytest.mark.parametrize(
@@ -280,7 +223,7 @@ def test_a_trace_is_read_from_either_header(headers: dict[str, str], fields: dic
 
 
 def metadata(status: int, body: bytes) -> Answer:
-    """Answer as the metadata server does: only the right path, and only to those who name the flavour."""
+    """Answer as the metadata server does: only the right path, and only to requests with its header."""
 
     def answer(path: str, headers: Mapping[str, str]) -> bytes:
         right = path == "/computeMetadata/v1/project/project-id" and headers.get("Metadata-Flavor") == "Google"
@@ -290,7 +233,7 @@ def metadata(status: int, body: bytes) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("answer", "project"),
+    ("answer", "found"),
     [
         (metadata(200, b"my-project"), "my-project"),
         (metadata(404, b"not found"), None),
@@ -300,99 +243,144 @@ def metadata(status: int, body: bytes) -> Answer:
     ids=["known", "unknown", "no text", "no HTTP"],
 )
 def test_the_project_comes_from_the_metadata_server(
-    loopback: Callable[[Answer], int], answer: Answer, project: str | None
+    loopback: Callable[[Answer], int], answer: Answer, found: str | None
 ) -> None:
-    """Without the project in the environment the metadata server is asked, and what it cannot tell is left open."""
-    from probe_agent.cloud_logging import structured_handler  # noqa: PLC0415 — slow to import, for these tests alone
-
-    handler = structured_handler(io.StringIO(), {"GCE_METADATA_HOST": f"127.0.0.1:{loopback(answer)}"})
-
-    assert getattr(handler, "project_id", None) == project
+    """Without the project in the environment the metadata server is asked; None when it does not know."""
+    assert project({"GCE_METADATA_HOST": f"127.0.0.1:{loopback(answer)}"}) == found
 
 
 def test_a_metadata_server_that_is_not_there_is_no_obstacle(
     closed_port: int, silent_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A metadata server that refuses, says nothing or has an impossible name leaves the project open."""
-    from probe_agent import cloud_logging  # noqa: PLC0415 — slow to import, for these tests alone
-
-    monkeypatch.setattr(cloud_logging, "METADATA_TIMEOUT_SECONDS", 0.05)
+    """A metadata server that refuses, never answers or has an impossible name leaves the project unknown."""
+    monkeypatch.setattr(logs, "METADATA_SECONDS", 0.05)
     for host in (f"127.0.0.1:{closed_port}", f"127.0.0.1:{silent_port}", "no such host", "host:port"):
-        handler = cloud_logging.structured_handler(io.StringIO(), {"GCE_METADATA_HOST": host})
-        assert getattr(handler, "project_id", None) is None
+        assert project({"GCE_METADATA_HOST": host}) is None
 
 
-def test_without_the_library_lines_are_written_all_the_same(
-    first_probe: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where google-cloud-logging cannot be imported, the kept lines and a word about it are still JSON lines."""
-    monkeypatch.setitem(sys.modules, "probe_agent.cloud_logging", None)
-    stream = io.StringIO()
-    logs.configure("info", CLOUD_RUN, stream)
+class Blocked(logging.Handler):
+    """Keeps messages; waits before each until it is let go, and fails as long as `error` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+        self.let_go = threading.Event()
+        self.reached = threading.Event()
+        self.error: Exception | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Wait, then keep the message or fail."""
+        self.reached.set()
+        self.let_go.wait(10)
+        if self.error is not None:
+            raise self.error
+        self.messages.append(record.getMessage())
+
+
+def send(handler: logging.Handler, *texts: str) -> None:
+    """Log lines to a handler."""
+    for text in texts:
+        handler.handle(log.makeRecord("x", logging.INFO, "f", 1, text, (), None))
+
+
+def test_lines_that_nobody_takes_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the output takes nothing, lines wait up to a bound; later a line says how many were dropped."""
+    monkeypatch.setattr(logs, "MOST_WAITING", 2)
+    target = Blocked()
+    handler = BackgroundHandler(lambda: target)
+    send(handler, "one")
+    assert target.reached.wait(10)
+    send(handler, "two", "three", "four", "five")
+
+    target.let_go.set()
+    wait_until(lambda: len(target.messages) == 4, what="the lines that waited")
+    handler.close()
+
+    dropped = "2 log lines were dropped: they could not be written"
+    assert target.messages == ["one", dropped, "two", "three"]
+
+
+def test_a_close_does_not_wait_for_an_output_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At exit a blocked output costs a bounded time, with room in the queue or without."""
+    monkeypatch.setattr(logs, "MOST_WAITING", 1)
+    monkeypatch.setattr(logs, "CLOSE_SECONDS", 0.01)
+    target = Blocked()
+    handler = BackgroundHandler(lambda: target)
+    send(handler, "one")
+    assert target.reached.wait(10)
+    handler.close()
+    handler.close()
+    assert target.messages == []
+    target.let_go.set()
+
+
+def test_lines_that_cannot_be_written_are_counted() -> None:
+    """An output that fails, a full disk for instance, loses lines and says so once it works again."""
+    target = Blocked()
+    target.let_go.set()
+    target.error = OSError("no space left")
+    handler = BackgroundHandler(lambda: target)
+    send(handler, "one", "two")
+    wait_until(lambda: handler._failed == 2, what="two dropped lines")
+    target.error = None
+
+    send(handler, "three")
+
+    handler.close()
+    assert target.messages == ["2 log lines were dropped: they could not be written", "three"]
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """Cloud Logging's API on loopback, used at once; the list has the entries that were written."""
+    entries: list[dict[str, Any]] = []
+
+    async def write(request: Request) -> JSONResponse:
+        entries.extend((await request.json())["entries"])
+        return JSONResponse({})
+
+    with LoopbackServer(Starlette(routes=[Route("/v2/entries:write", write, methods=["POST"])])) as url:
+        client = cloud.Client(  # type: ignore[no-untyped-call]
+            project="p",
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            _use_grpc=False,
+            client_options={"api_endpoint": url},
+        )
+        handler = cloud_logging.api_handler(client)
+        monkeypatch.setattr(cloud_logging, "api_handler", lambda: handler)
+        monkeypatch.setattr(logs, "IMPORT_AFTER_SECONDS", 0)
+        yield entries
+        client._http.close()
+
+
+def test_lines_go_to_the_api_when_asked_for(output: Output, api: list[dict[str, Any]]) -> None:
+    """Lines are sent to Cloud Logging's API as well, with severity, trace and labels; google's own lines are not."""
+    logs.configure("info", {}, send=True, descriptor=output.descriptor)
+    log.warning("one", extra=trace_of({"traceparent": f"00-{TRACE}-{SPAN}-01"}))
+    log.info("two")
+    logging.getLogger("google.cloud").warning("sent one")
+
+    assert len(output.lines()) == 3
+    one, two = [entry for entry in api if "textPayload" in entry]
+    assert (one["textPayload"], one["severity"], two["textPayload"]) == ("one", 400, "two")
+    assert (one["trace"], one["spanId"]) == (f"projects/p/traces/{TRACE}", SPAN)
+    assert one["labels"]["python_logger"] == "probe_agent.test"
+
+
+def test_an_api_that_cannot_be_used_is_one_line(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the library's credentials the log says so, and goes on without the API."""
+
+    def fails() -> logging.Handler:
+        raise DefaultCredentialsError("no credentials")  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(cloud_logging, "api_handler", fails)
+    monkeypatch.setattr(logs, "IMPORT_AFTER_SECONDS", 0)
+    logs.configure("info", CLOUD_RUN, send=True, descriptor=output.descriptor)
+    wait_until(lambda: len(logging.root.handlers) == 1, what="the API's handler to go")
+
     log.info("one")
 
-    first_probe.set()
-    joined()
-    log.warning("two")
-
-    first, said, last = lines(stream)
-    assert (first["message"], first["severity"]) == ("one", "INFO")
-    assert "google-cloud-logging cannot be" in said["message"]
-    assert (last["message"], last["severity"]) == ("two", "WARNING")
-    assert datetime.fromisoformat(last["time"]).tzinfo is not None
-
-
-SLOW = "google.cloud.logging_v2"
-SCRIPT = f"""
-import asyncio, logging, sys, threading
-from probe_agent import logs
-
-logs.PATIENCE_SECONDS = float(sys.argv[1])
-logs.configure("info", {CLOUD_RUN!r})
-logging.getLogger("x").info("one")
-print("early", {SLOW!r} in sys.modules, flush=True)
-if sys.argv[2] == "probed":
-    asyncio.run(logs.probe_answered("/startup", 503, {{}}, {BODY!r}))
-if sys.argv[2] != "neither":
-    for thread in threading.enumerate():
-        if thread.name == "cloud-logging":
-            thread.join()
-print("late", {SLOW!r} in sys.modules, flush=True)
-"""
-
-
-def run(patience: float, event: str) -> list[str]:
-    """Run a process that logs one line on Cloud Run; return what it writes, without google's line about itself."""
-    ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(patience), event],
-        env={**os.environ, **CLOUD_RUN},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
-    )
-    return [line for line in ended.stdout.splitlines() if "logging.googleapis.com/diagnostic" not in line]
-
-
-def test_the_slow_import_waits_for_the_first_probe() -> None:
-    """The library is imported after the first probe's answer, and not before."""
-    early, line, late = run(600, "probed")
-
-    assert (early, late) == ("early False", "late True")
-    assert json.loads(line)["message"] == "one"
-
-
-def test_the_slow_import_comes_without_a_probe_too() -> None:
-    """When nobody probes, the library is imported as soon as the patience ends."""
-    written = run(0.01, "not probed")
-
-    assert written[-1] == "late True"
-    assert [json.loads(line)["message"] for line in written if line.startswith("{")] == ["one"]
-
-
-def test_a_process_that_ends_before_loses_no_line() -> None:
-    """A process that ends before the handler arrived has written its lines all the same, and imported nothing."""
-    early, late, line = run(600, "neither")
-
-    assert (early, late) == ("early False", "late False")
-    assert json.loads(line)["message"] == "one"
+    failed, one = [entry["message"] for entry in output.entries()]
+    assert failed.startswith("this log target cannot be used\nTraceback")
+    assert failed.endswith("DefaultCredentialsError: no credentials")
+    assert one == "one"

@@ -2,10 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -18,11 +19,15 @@ BODY = {"state": "READY", "since_seconds": 1, "reason": "smollm2 answers", "acti
 
 
 @pytest.fixture(autouse=True)
-def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting comes from the shell that runs the tests."""
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No setting comes from the shell that runs the tests, and its signals are handled as before."""
     for name in list(os.environ):
         if name.startswith("PROBE_AGENT_") or name in {"OLLAMA_NUM_PARALLEL", "K_SERVICE"}:
             monkeypatch.delenv(name)
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for each, handler in handlers.items():
+        signal.signal(each, handler)
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -115,7 +120,7 @@ def test_an_impossible_host_is_told(host: str) -> None:
 def test_check_ends_with_the_agents_answer(
     loopback: Callable[[Answer], int],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
     code: int,
     status: int,
 ) -> None:
@@ -124,17 +129,17 @@ def test_check_ends_with_the_agents_answer(
     monkeypatch.setenv("PROBE_AGENT_PORT", str(port))
 
     assert main(["check"]) == status
-    assert capsys.readouterr().out == "READY for 1 s: smollm2 answers. Nothing.\n"
+    assert capfd.readouterr().out == "READY for 1 s: smollm2 answers. Nothing.\n"
 
 
 def test_the_arguments_come_from_the_command_line(
-    closed_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    closed_port: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Without arguments given, those of the process count; an agent that is not there is status 2."""
     monkeypatch.setattr(sys, "argv", ["probe-agent", "check", "--host", "localhost", "--port", str(closed_port)])
 
     assert main() == 2
-    assert f"no probe-agent answers at localhost:{closed_port}" in capsys.readouterr().out
+    assert f"no probe-agent answers at localhost:{closed_port}" in capfd.readouterr().out
 
 
 def test_check_with_a_bad_port_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

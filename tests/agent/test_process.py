@@ -1,7 +1,9 @@
 """The agent as it is deployed: a process, its endpoints, its signals."""
 
+import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -10,12 +12,13 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 
 from lab.agent import QUICK, AgentProcess
-from lab.servers import LoopbackServer, closed_port, wait_until
+from lab.servers import LoopbackServer, closed_port, free_port, wait_until
 from ops.standin import Hang, ScriptedEngine, StandIn, Status, StoredModel
 
 
@@ -251,13 +254,75 @@ def test_lines_on_cloud_run_are_structured(url: str) -> None:
     assert traced[0]["logging.googleapis.com/trace_sampled"] is True
 
 
-def test_an_agent_stopped_before_the_structured_handler_came_loses_no_line(url: str) -> None:
-    """Lines kept for Cloud Logging are written as JSON when the agent ends first."""
-    with AgentProcess(url, K_SERVICE="s") as agent:
+def test_the_first_line_is_out_at_once() -> None:
+    """Regression: an agent killed in its first seconds on Cloud Run, with no probe yet, left no line at all."""
+    given = {**os.environ, "K_SERVICE": "s", "PROBE_AGENT_MODEL": "m", "PROBE_AGENT_PORT": str(free_port())}
+    command = [sys.executable, "-m", "probe_agent"]
+    with subprocess.Popen(command, env=given, stdout=subprocess.PIPE) as agent:
+        assert agent.stdout is not None
+        ready, _, _ = select.select([agent.stdout], [], [], 20)
+        agent.kill()
+        assert ready
+        first = json.loads(agent.stdout.readline())
+    assert "starts on" in first["message"]
+    assert first["severity"] == "INFO"
+
+
+def test_an_output_that_nobody_reads_holds_up_nothing(url: str) -> None:
+    """Regression: the event loop blocked on a full pipe: no probe was answered, SIGTERM was ignored."""
+    reader, writer = os.pipe()
+    agent = AgentProcess(url, os.fdopen(writer, "w"), LOG_LEVEL="debug", K_SERVICE="s")
+    with agent, httpx.Client(base_url=agent.url, timeout=10) as client:
+        capacity = fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)
+        for _ in range(2 * capacity // 300):  # bytes of one line at least
+            assert client.get("/livez").status_code == 200
+        assert agent.terminate() == 0
+    os.close(reader)
+
+
+def test_an_output_that_cannot_be_written_is_no_failure(url: str) -> None:
+    """Regression: Python ended with status 120 when the rest of its output could not be written."""
+    with AgentProcess(url, Path("/dev/full").open("w")) as agent:
+        agent.until("READY")
+        assert agent.terminate() == 0
+        with Path("/dev/full").open("w") as full:
+            check = [sys.executable, "-m", "probe_agent", "check", "--port", str(agent.port)]
+            assert subprocess.run(check, stdout=full, timeout=20, check=False).returncode == 2
+
+
+def test_an_ascii_output_loses_no_line(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: the line of the cold start was lost where Python takes standard output for ASCII."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    with AgentProcess(url) as agent:
+        agent.until("READY")
+        wait_until(lambda: "cold start" in agent.log, what="the line of the cold start")
+        assert not agent.log.isascii()
+
+
+def test_a_signal_in_the_first_instant_is_obeyed() -> None:
+    """Regression: the kernel ignored a SIGTERM that came to process 1 while it was still importing."""
+    script = (
+        "import os, signal, sys\n"
+        "def kill(event, names):\n"
+        "    if event == 'import' and names[0] == 'httpx':\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.addaudithook(kill)\n"
+        "from probe_agent.__main__ import main\n"
+        "sys.exit(main([]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_malformed_requests_leave_one_line(url: str) -> None:
+    """Regression: each malformed request was a WARNING, some with advice to install a library."""
+    with AgentProcess(url) as agent:
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", agent.port), timeout=5) as client:
+                client.sendall(b"nonsense\r\n\r\n")
+                assert client.recv(100).startswith(b"HTTP/1.1 400 ")
         agent.terminate()
-        lines = [json.loads(line) for line in agent.log.splitlines()]
-    assert "SIGTERM received" in lines[-1]["message"]
-    assert lines[-1]["severity"] == "INFO"
+        assert agent.log.count("Invalid HTTP request") == 1
 
 
 def test_the_quick_settings_are_known() -> None:

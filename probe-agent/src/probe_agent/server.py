@@ -1,72 +1,61 @@
-"""Serving: the socket, the event loop and the signals."""
+"""Serving: the socket, the event loop, and what the agent is made of."""
 
+import argparse
 import asyncio
 import logging
-import signal
+import os
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import sys
 from typing import Any
 
 import uvicorn
 
-from probe_agent import logs
+from probe_agent import __version__, logs
 from probe_agent.endpoints import app
+from probe_agent.errors import SettingsError
+from probe_agent.http_server import BoundedHttp, Server
 from probe_agent.ollama.client import OllamaClient
 from probe_agent.readiness.controller import Controller
-from probe_agent.settings import Settings
+from probe_agent.settings import Settings, help_text
 from probe_agent.sources.choose import choose
 
 log = logging.getLogger(__name__)
 
 # The platform kills ten seconds after SIGTERM; held probes are let go at once, so a second is plenty.
 SHUTDOWN_SECONDS = 1
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Probes that may wait to be accepted: far more than ask one instance. When no connection can be accepted, asyncio
-# tries each place of the queue in vain, and complains each time.
+# Probes that may wait to be accepted: far more than an instance gets at once. When no connection can be accepted,
+# asyncio tries as many times as this says, and logs each failure.
 BACKLOG = 128
-# An agent that lacks file descriptors says so this often.
+# Seconds from one line about connections that cannot be accepted to the next.
 COMPLAINT_SECONDS = 10.0
 
 
-class Server(uvicorn.Server):
-    """uvicorn, with a stop that the supervisor hears first, exit status 0 on SIGTERM, and no ticks.
+def main(arguments: list[str], started: float) -> int:
+    """Run the agent until SIGTERM or SIGINT; return the exit status: 2 for bad settings, 1 for a taken port.
 
-    uvicorn wakes ten times a second to see whether it should end, more than half of an idle agent's CPU (measured).
-    Without ticks only the event loop's own signal handlers do: Python's leave a signal that comes just before the
-    loop falls asleep unheard until something else wakes it.
+    `started` is a reading of `time.monotonic`.
     """
-
-    def __init__(self, config: uvicorn.Config, supervisor: Controller) -> None:
-        super().__init__(config)
-        self._supervisor = supervisor
-        self._ended = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-
-    async def main_loop(self) -> None:
-        """Serve until a signal comes."""
-        await self._ended.wait()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Let go every held probe at a signal, then end; uvicorn would raise the signal again and die of it."""
-        for each in STOP_SIGNALS:
-            self._loop.add_signal_handler(each, self._end, each.name)
-        try:
-            yield
-        finally:
-            for each in STOP_SIGNALS:
-                self._loop.remove_signal_handler(each)
-
-    def _end(self, name: str) -> None:
-        if not self._ended.is_set():
-            self._supervisor.stop(f"{name} received")
-            self._ended.set()
+    parser = argparse.ArgumentParser(
+        "probe-agent",
+        description="Readiness sidecar for Ollama: ready means that the model answers.",
+        epilog="commands:\n  check  ask a running agent whether it is ready: exit status 0 ready, 1 not ready, "
+        f"2 unreachable\n\nenvironment:\n{help_text()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.parse_args(arguments)
+    try:
+        settings = Settings.from_environ(os.environ)
+    except SettingsError as error:
+        message = "\n  ".join(["probe-agent cannot start; correct the environment:", *error.problems])
+        sys.stderr.write(f"{message}\n")
+        return 2
+    logs.configure(settings.log_level, os.environ)
+    log.info("probe-agent %s starts on %s port %d", __version__, settings.host, settings.port)
+    return _listen_and_serve(settings, started)
 
 
-def serve(settings: Settings, environ: Mapping[str, str], started: float) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit status. `started` is a reading of `time.monotonic`."""
-    logs.configure(settings.log_level, environ)
+def _listen_and_serve(settings: Settings, started: float) -> int:
     try:
         listener = _listen(settings.host, settings.port)
     except (OSError, UnicodeError) as error:
@@ -78,7 +67,8 @@ def serve(settings: Settings, environ: Mapping[str, str], started: float) -> int
         )
         return 1
     with listener:
-        return asyncio.run(_serve(settings, listener, started))
+        asyncio.run(_serve(settings, listener, started))
+    return 0
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -94,13 +84,13 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class Complaints:
-    """The event loop's exception handler: one line where asyncio would write thousands of equal tracebacks."""
+    """The event loop's exception handler: logs one line where asyncio would log thousands of equal tracebacks."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Tell of connections that could not be accepted, now and then; hand on all else."""
+        """Log connections that cannot be accepted now and then; leave everything else to the event loop."""
         error = context.get("exception")
         if not (isinstance(error, OSError) and "accept" in context["message"]):
             loop.default_exception_handler(context)
@@ -109,12 +99,13 @@ class Complaints:
             log.error("no probe can be answered: %s. Look for what uses up the limits of the container.", error)
 
 
-async def _serve(settings: Settings, listener: socket.socket, started: float) -> int:
+async def _serve(settings: Settings, listener: socket.socket, started: float) -> None:
     asyncio.get_running_loop().set_exception_handler(Complaints())
     ollama = OllamaClient(settings.ollama_url, keep_alive=settings.keep_alive)
     supervisor = Controller(settings, ollama, source=choose(settings, ollama), started=started)
     config = uvicorn.Config(
         app.build(supervisor, supervisor.run),
+        http=BoundedHttp,
         log_config=None,
         access_log=False,
         ws="none",
@@ -125,7 +116,6 @@ async def _serve(settings: Settings, listener: socket.socket, started: float) ->
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     try:
-        await Server(config, supervisor).serve([listener])
-        return 0
+        await Server(config, on_signal=lambda name: supervisor.stop(f"{name} received")).serve([listener])
     finally:
         await ollama.close()
