@@ -24,7 +24,7 @@ import uvicorn
 from benchmarks import production
 from lab.measuring.agents import rss_mib
 from lab.process import LOOPBACK
-from ops.standin import ScriptedEngine, StandIn, StoredModel
+from ops.standin import ScriptedEngine, ServedModel, StandIn
 from ops.standin.abrupt import AbruptServer, listen
 from probe_agent.endpoints import app as agent_app
 from probe_agent.ollama.client import OllamaClient
@@ -74,7 +74,7 @@ class _Selector(selectors.EpollSelector):
 
 
 async def _week(loop: HurriedLoop, hours: int) -> None:
-    app = StandIn(models=[StoredModel("m", num_ctx=2048)], engine=(engine := ScriptedEngine()), context_length=2048)
+    app = StandIn(models=[ServedModel("m", num_ctx=2048)], engine=(engine := ScriptedEngine()), context_length=2048)
     listener = listen(LOOPBACK, 0)
     url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
     server = AbruptServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))

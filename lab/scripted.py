@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from lab.servers import NO_TLS, LoopbackServer
-from ops.standin import ScriptedEngine, StandIn, StoredModel
+from ops.standin import ScriptedEngine, ServedModel, StandIn
 from probe_agent.ollama.store import StoreManifest
 
 
@@ -14,7 +14,7 @@ class Ollama:
 
     def __init__(self, **options: Any) -> None:
         self.engine = ScriptedEngine(load_seconds=0.02)
-        model = StoredModel("m", num_ctx=2048, trained_context=8192)
+        model = ServedModel("m", num_ctx=2048, trained_context=8192)
         given = {"num_parallel": 2, "context_length": 2048, "ping_timeout_seconds": 0.3, **options}
         self.app = StandIn(models=[model], engine=self.engine, **given)
         self.running = LoopbackServer(self.app)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.responses import JSONResponse
 
-from ops.standin import ScriptedEngine, StandIn, StoredModel
+from ops.standin import ScriptedEngine, ServedModel, StandIn
 from ops.standin.abrupt import AbruptServer, listen
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Scripted:
 
     def __init__(self, digest: str, load_seconds: float) -> None:
         self._engine = engine = ScriptedEngine(load_seconds=load_seconds)
-        model = StoredModel("m", num_ctx=CONTEXT, trained_context=8192, digest=digest)
+        model = ServedModel("m", num_ctx=CONTEXT, trained_context=8192, digest=digest)
         self._app = StandIn(
             models=[model], engine=engine, num_parallel=2, context_length=CONTEXT, ping_timeout_seconds=PING_SECONDS
         )

@@ -15,7 +15,7 @@ import uvicorn
 
 from lab.measuring.servers import MODEL, NUM_CTX
 from ops.smollm2 import gguf_path
-from ops.standin import ScriptedEngine, StandIn, StoredModel
+from ops.standin import ScriptedEngine, ServedModel, StandIn
 from ops.standin.abrupt import AbruptServer, listen
 from ops.standin.llamacpp import LlamaCppEngine, stored_model
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 def _scripted(models: Sequence[str]) -> StandIn:
     engine = ScriptedEngine(load_seconds=SCRIPTED_LOAD_SECONDS)
-    stored = [StoredModel(name, num_ctx=NUM_CTX) for name in models]
+    stored = [ServedModel(name, num_ctx=NUM_CTX) for name in models]
     return StandIn(models=stored, engine=engine, max_loaded_models=len(models))
 
 

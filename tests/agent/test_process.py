@@ -19,13 +19,13 @@ import pytest
 
 from lab.agent import QUICK, AgentProcess
 from lab.servers import LoopbackServer, closed_port, free_port, wait_until
-from ops.standin import Hang, ScriptedEngine, StandIn, Status, StoredModel
+from ops.standin import Hang, ScriptedEngine, ServedModel, StandIn, Status
 
 
 @pytest.fixture
 def app() -> StandIn:
     """Make a server that behaves, with one model `m`."""
-    model = StoredModel("m", num_ctx=2048, trained_context=8192)
+    model = ServedModel("m", num_ctx=2048, trained_context=8192)
     return StandIn(models=[model], engine=ScriptedEngine(load_seconds=0.02), context_length=2048)
 
 

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from lab.images.tree import FLAGS, IMAGE, ROOT, assemble, bake
-from lab.ollama_server import IMPORTED_WEIGHTS
 from lab.servers import NO_TLS, ServerProcess
 from probe_agent.ollama.blobs import check_blob
 from probe_agent.ollama.store import manifest_path, read_manifest
@@ -80,10 +79,10 @@ def test_the_tree_is_complete(image: StandInImage) -> None:
     assert not image.out.with_name("out-work").exists()
 
 
-def test_the_weights_are_those_of_a_real_ollama(image: StandInImage) -> None:
-    """The layer that images share holds one file, the one that a real Ollama makes of the same source."""
+def test_the_weights_are_the_source(image: StandInImage, gguf: Path) -> None:
+    """The layer that images share holds one file, the one that was imported."""
     (weights,) = (image.out / "model" / "models" / "blobs").iterdir()
-    assert weights.name == f"sha256-{IMPORTED_WEIGHTS}"
+    assert weights.read_bytes() == gguf.read_bytes()
 
 
 def test_the_container_answers_with_the_pinned_context(container: httpx.Client) -> None:

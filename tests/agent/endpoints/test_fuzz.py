@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lab.agent import AgentProcess
 from lab.servers import LoopbackServer, closed_port, wait_until
-from ops.standin import ScriptedEngine, StandIn, StoredModel
+from ops.standin import ScriptedEngine, ServedModel, StandIn
 from probe_agent.endpoints.paths import PATHS
 from probe_agent.readiness.states import ReadinessState
 
@@ -33,7 +33,7 @@ schema = schemathesis.openapi.from_path(DOCUMENT)
 @pytest.fixture(scope="module", params=["ready", "waiting", "holding"])
 def agent(request: pytest.FixtureRequest) -> Iterator[AgentProcess]:
     """A real agent: READY, or waiting for an Ollama that is not there, or that and holding the startup probes."""
-    app = StandIn(models=[StoredModel("m", num_ctx=2048)], engine=ScriptedEngine(), context_length=2048)
+    app = StandIn(models=[ServedModel("m", num_ctx=2048)], engine=ScriptedEngine(), context_length=2048)
     ready = request.param == "ready"
     hold = {"STARTUP_HOLD_SECONDS": "0.02"} if request.param == "holding" else {}
     with LoopbackServer(app) as url, closed_port() as closed:

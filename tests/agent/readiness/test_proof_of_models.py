@@ -13,8 +13,8 @@ from lab.scripted import Ollama
 from lab.servers import NO_TLS
 from ops.standin import (
     Hang,
+    ServedModel,
     Status,
-    StoredModel,
 )
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ async def test_an_absent_model_is_waited_for(ollama: Ollama) -> None:
     """A model that is not in the store is named with what is there; once it is there it gets ready."""
     async with Agent(ollama.url, MODEL="other@2048") as agent:
         await agent.until("VERIFYING", "other is not in Ollama's store (which holds: m:latest)")
-        ollama.app.models.add(StoredModel("other", num_ctx=2048, trained_context=8192))
+        ollama.app.models.add(ServedModel("other", num_ctx=2048, trained_context=8192))
         await agent.until("READY")
 
 
@@ -96,7 +96,7 @@ async def test_an_old_ollama_shows_an_unattainable_context_after_the_load(ollama
 
 async def test_an_embedding_model_is_proven_by_a_vector(ollama: Ollama) -> None:
     """A model that only embeds is loaded and proven through /api/embed, and needs no chat to be warm."""
-    ollama.app.models.add(StoredModel("e", num_ctx=2048, trained_context=2048, capabilities=("embedding",)))
+    ollama.app.models.add(ServedModel("e", num_ctx=2048, trained_context=2048, capabilities=("embedding",)))
     async with Agent(ollama.url, MODEL="e@2048") as agent:
         await agent.until("READY")
     assert [body["input"] for body in ollama.asked("/api/embed")][:2] == ["", "Hi"]
@@ -105,7 +105,7 @@ async def test_an_embedding_model_is_proven_by_a_vector(ollama: Ollama) -> None:
 
 async def test_an_old_ollama_shows_that_a_model_embeds(ollama: Ollama) -> None:
     """Where `/api/tags` does not tell capabilities, the refused load is explained by /api/show."""
-    ollama.app.models.add(StoredModel("e", num_ctx=2048, trained_context=2048, capabilities=("embedding",)))
+    ollama.app.models.add(ServedModel("e", num_ctx=2048, trained_context=2048, capabilities=("embedding",)))
     ollama.app.faults.on("/api/tags", Status(200, tags_of_an_old_ollama(ollama)))
     async with Agent(ollama.url, MODEL="e@2048") as agent:
         await agent.until("READY")
@@ -122,7 +122,7 @@ async def test_a_model_that_cannot_be_shown_is_damaged(ollama: Ollama) -> None:
 
 async def test_several_models_are_ready_together(ollama: Ollama) -> None:
     """Ready means that every model is loaded and proven."""
-    ollama.app.models.add(StoredModel("e", num_ctx=1024, trained_context=2048, capabilities=("embedding",)))
+    ollama.app.models.add(ServedModel("e", num_ctx=1024, trained_context=2048, capabilities=("embedding",)))
     async with Agent(ollama.url, MODEL="m@2048,e@1024") as agent:
         await agent.until("READY")
         assert [proof.model for proof in agent.supervisor.readiness.proofs] == ["m", "e"]
@@ -131,7 +131,7 @@ async def test_several_models_are_ready_together(ollama: Ollama) -> None:
 async def test_a_runner_that_another_tag_started_is_recognised(ollama: Ollama) -> None:
     """Tags of one blob share a runner, listed under the first-loaded name: that is no eviction."""
     blob = ollama.app.models.find("m").blob
-    ollama.app.models.add(StoredModel("twin", num_ctx=2048, trained_context=8192, blob=blob))
+    ollama.app.models.add(ServedModel("twin", num_ctx=2048, trained_context=8192, blob=blob))
     await ollama.client(model="twin", prompt="")
     async with Agent(ollama.url) as agent:
         await agent.until("READY")
@@ -144,7 +144,7 @@ async def test_a_runner_that_another_tag_started_is_recognised(ollama: Ollama) -
 async def test_models_that_push_each_other_out_are_not_ready() -> None:
     """Two models on a server that holds one: not ready, and the reason names the variable to raise."""
     server = Ollama(max_loaded_models=1)
-    server.app.models.add(StoredModel("n", num_ctx=2048, trained_context=8192))
+    server.app.models.add(ServedModel("n", num_ctx=2048, trained_context=8192))
     with server.running:
         async with Agent(server.url, MODEL="m@2048,n@2048") as agent:
             await agent.until("LOADING", "model m is not loaded (loaded: n:latest)")

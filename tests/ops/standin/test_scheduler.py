@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from ops.standin import StoredModel
+from ops.standin import ServedModel
 from ops.standin.engine import LoadOptions
 from ops.standin.scheduler import Loaded
 
@@ -27,7 +27,7 @@ class Pinged:
 async def test_a_client_that_leaves_as_the_runner_answers_gets_no_lease(turns: int) -> None:
     """Regression: its cancellation was lost, so was its lease, and no reload ever found the runner idle."""
     runner, options = Pinged(), LoadOptions(num_ctx=2048)
-    loaded = Loaded(StoredModel("m"), options, cast("Any", runner), parallel=1)
+    loaded = Loaded(ServedModel("m"), options, cast("Any", runner), parallel=1)
     asked = asyncio.create_task(loaded.serves(options, 10))
     for _ in range(5):
         await asyncio.sleep(0)

@@ -22,10 +22,10 @@ from ops.standin import (
     NotJson,
     Reset,
     ScriptedEngine,
+    ServedModel,
     SlowBytes,
     StandIn,
     Status,
-    StoredModel,
     Truncate,
 )
 
@@ -39,7 +39,7 @@ def engine() -> ScriptedEngine:
 @pytest.fixture
 def server(engine: ScriptedEngine) -> StandIn:
     """Two models, two slots, and little patience with hung runners."""
-    models = [StoredModel("m", num_ctx=2048), StoredModel("other"), StoredModel("e", capabilities=("embedding",))]
+    models = [ServedModel("m", num_ctx=2048), ServedModel("other"), ServedModel("e", capabilities=("embedding",))]
     return StandIn(
         models=models,
         engine=engine,
@@ -155,7 +155,7 @@ def test_the_store_changes_under_way(server: StandIn, http: httpx.Client) -> Non
     before = listed(http)[0]["digest"]
     server.models.change("m", digest="ab" * 32)
     server.models.remove("other")
-    server.models.add(StoredModel("new"))
+    server.models.add(ServedModel("new"))
     tags = {model["name"]: model["digest"] for model in http.get("/api/tags").json()["models"]}
     assert set(tags) == {"m:latest", "new:latest", "e:latest"}
     assert tags["m:latest"] == "ab" * 32

@@ -1,6 +1,6 @@
 """The stand-in with a store on disk: what it serves of one that is there, and what it does not do.
 
-How a store is changed, as a real Ollama changes it, is in tests/live.
+How a store is changed, as a real Ollama changes it, is in tests/contract.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import pytest
 
 from lab.ggufs import FIELDS, gguf, write_model
 from lab.servers import NO_TLS, LoopbackServer, hang_up_after, wait_until
-from ops.standin import ScriptedEngine, StandIn, StoredModel
+from ops.standin import ScriptedEngine, ServedModel, StandIn
 from ops.standin.disk import DiskStore
-from ops.standin.engine import Prompt
+from ops.standin.prompt import Prompt
 from probe_agent.ollama.store import manifest_path, read_manifest
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def engine() -> ScriptedEngine:
 @pytest.fixture
 def server(root: Path, engine: ScriptedEngine) -> StandIn:
     """A server over the store, and with a model that is not in it."""
-    return StandIn(models=[StoredModel("beside")], engine=engine, disk=DiskStore(root))
+    return StandIn(models=[ServedModel("beside")], engine=engine, disk=DiskStore(root))
 
 
 def names(http: httpx.Client) -> set[str]:
@@ -83,6 +83,12 @@ def test_layers_are_shown(http: httpx.Client) -> None:
     assert (shown["template"], shown["system"]) == ("{{ .Prompt }}", "Be brief.")
 
 
+@pytest.mark.parametrize("name", ["full:one", "library/full:one", "registry.ollama.ai/library/full:one", "FULL:one"])
+def test_every_spelling_of_a_name_finds_the_model(http: httpx.Client, name: str) -> None:
+    """As Ollama does, the stand-in takes a name with or without its default parts, in any case (F12)."""
+    assert http.post("/api/show", json={"model": name}).status_code == 200
+
+
 def test_parameters_hold_for_loads(http: httpx.Client, engine: ScriptedEngine) -> None:
     """The model's own num_ctx and num_batch are those of its runner, unless a request says otherwise."""
     for options in ({}, {"num_batch": 128, "num_ctx": 256}):
@@ -94,11 +100,11 @@ def test_what_the_modelfile_adds_to_a_prompt(server: StandIn) -> None:
     """Parameters lie below the request's options; the system message comes first unless the request brings one."""
     model = server.models.find("full:one")
     user, own = {"role": "user", "content": "Hi"}, {"role": "system", "content": "Be long."}
-    told = model.told(Prompt(messages=[user], options={"temperature": 0, "seed": 1}))
+    told = model.completed(Prompt(messages=[user], options={"temperature": 0, "seed": 1}))
     assert told.messages == [{"role": "system", "content": "Be brief."}, user]
     assert told.options == {"stop": ["<a>", "<b>"], "temperature": 0, "num_batch": 64, "seed": 1}
-    assert model.told(Prompt(messages=[own, user])).messages == [own, user]
-    assert model.told(Prompt(text="raw")).messages == ()
+    assert model.completed(Prompt(messages=[own, user])).messages == [own, user]
+    assert model.completed(Prompt(text="raw")).messages == ()
 
 
 @pytest.mark.parametrize(
@@ -120,8 +126,8 @@ def test_names(tmp_path: Path, name: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("layers", "why"),
     [
-        ({"model": b"PK\3\4 a zip file"}, "no GGUF file"),
-        ({"model": GGUF[:100]}, "damaged GGUF header"),
+        ({"model": b"PK\3\4 a zip file"}, "not a GGUF file"),
+        ({"model": GGUF[:100]}, "not a whole GGUF file"),
         ({"model": None}, "No such file"),
         ({"tensor": GGUF}, "no weights"),
         ({"model": GGUF, "params": b"3"}, "not iterable"),
@@ -184,8 +190,8 @@ def test_what_is_not_done(http: httpx.Client, more: dict[str, Any]) -> None:
     [
         (gguf({**FIELDS, "general.type": "adapter"}), "of the type adapter is not part of the stand-in"),
         (gguf({**FIELDS, "split.count": 2}), "one of the 2 files"),
-        (GGUF[:100], "damaged GGUF header"),
-        (GGUF[:-200], "cut inside its weights"),
+        (GGUF[:100], "not a whole GGUF file"),
+        (GGUF[:-200], "not a whole GGUF file"),
     ],
 )
 def test_files_that_are_no_model(http: httpx.Client, root: Path, content: bytes, why: str) -> None:

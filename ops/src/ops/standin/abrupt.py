@@ -14,13 +14,13 @@ import uvicorn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# What requests get to notice that their client is gone, before they are cancelled.
 _LAST_SECONDS = 0.5
-"""What requests get to notice that their client is gone, before they are cancelled."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+# Turns of the event loop from a connection's acceptance to its place in the server's list.
 _TURNS = 3
-"""Turns of the event loop from a connection's acceptance to its place in the server's list."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -46,8 +46,8 @@ class AbruptServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
+        # Set once requests are answered.
         self.up = threading.Event()
-        """Set once requests are answered."""
         self._ended = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 

@@ -1,11 +1,11 @@
-"""The routes that change what is stored: refused, unless there is a store on disk; then what an image build needs.
+"""The routes that change the store. Without a store on disk all are refused; with one, an image build needs three.
 
-POST, HEAD  /api/blobs/sha256:HEX    a file, and whether it is there
-POST        /api/create              a model of one GGUF file, or one derived from another with other parameters
+POST, HEAD  /api/blobs/sha256:HEX    uploads a file, or asks whether it is there
+POST        /api/create              makes a model of one GGUF file, or derives one with other parameters
 DELETE      /api/delete
 
-Ollama's own answers, with what is not done here refused in words of ours. Its errors of the file system begin with
-the call that failed (`open PATH: permission denied`); here they are without that word.
+The answers are Ollama's. What is not supported is refused with a sentence of our own. Ollama's errors of the file
+system begin with the call that failed (`open PATH: permission denied`); these lack that word.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ops.standin.disk import DiskStore
-    from ops.standin.server import StandIn
+    from ops.standin.models import Store
 
 _OF_A_STORE = ("create", "delete", "blobs/{digest}")
 _OF_A_REGISTRY = ("pull", "push", "copy", "me", "signout")
@@ -46,8 +46,8 @@ def refusals(names: tuple[str, ...] = _OF_A_STORE + _OF_A_REGISTRY) -> list[Rout
 class Administration:
     """The routes of one stand-in with a store on disk."""
 
-    def __init__(self, server: StandIn, disk: DiskStore) -> None:
-        self._server = server
+    def __init__(self, models: Store, disk: DiskStore) -> None:
+        self._models = models
         self._disk = disk
 
     def routes(self) -> list[Route]:
@@ -87,7 +87,7 @@ class Administration:
     async def create(self, request: Request) -> Response:
         """POST /api/create: a status a line; an error has its HTTP status before the first of them, else is a line."""
         body = wire.json_object(await request.body(), empty=_MISSING)
-        creation = Creation(self._server.models, self._disk, body)
+        creation = Creation(self._models, self._disk, body)
         steps = _told(creation.steps())
         # A thread, since gigabytes are copied meanwhile.
         first = await asyncio.to_thread(next, steps)
@@ -112,7 +112,7 @@ class Administration:
                 raise not_found(name) from error
             self._disk.remove(manifest)
         with contextlib.suppress(KeyError):  # one that could not be served
-            self._server.models.remove(full)
+            self._models.remove(full)
         return Response()
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-    from ops.standin.engine import Piece, Prompt
+    from ops.standin.engine import Piece
+    from ops.standin.prompt import Prompt
     from ops.standin.scheduler import Lease
 
 

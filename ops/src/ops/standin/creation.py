@@ -1,4 +1,4 @@
-"""How a model comes to be in a store on disk: from one GGUF file, or from another model with other parameters."""
+"""Makes a model in a store on disk: from one GGUF file, or from another model with other parameters."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ops.standin import gguf, gguf_copy, wire
+from ops.gguf_file import MAGIC, read_header
+from ops.standin import wire
+from ops.standin.disk import CONFIG_MEDIA_TYPE, PARAMS_MEDIA_TYPE, Layer
 from ops.standin.errors import ApiError
-from ops.standin.layers import CONFIG_MEDIA_TYPE, PARAMS_MEDIA_TYPE, Layer
-from probe_agent.ollama.store import MODEL_MEDIA_TYPE
+from ops.standin.llamacpp import parameter_size
+from probe_agent.ollama.store import MODEL_MEDIA_TYPE, BlobRef
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from ops.standin.disk import DiskStore
     from ops.standin.models import Store
 
+    # Statuses on the way, at the end the configuration and the layers of the model.
     Made = Generator[str, None, tuple[Layer, list[Layer]]]
-    """Statuses on the way, at the end the configuration and the layers of the model."""
 
 _NOT_DONE = (
     *("quantize", "quantization", "adapters", "template", "system", "license", "messages"),
@@ -51,7 +53,7 @@ class Creation:
         Raises:
             ApiError: the request asks for what is wrong, missing or not done here.
             OSError: the store is read-only, full, or lacks a blob.
-            ValueError: a GGUF file (gguf.NotGguf) or a layer is damaged.
+            ValueError: a GGUF file (NotGguf) or a layer is damaged.
             ManifestRefused: so is the manifest of the base.
 
         """
@@ -86,7 +88,7 @@ class Creation:
                 parameters = {**json.loads((self._disk.root / blob.path).read_bytes()), **parameters}
             else:
                 layers.append(Layer(blob, origin=base))
-        return Layer(config), [*layers, *self._told(parameters)]
+        return Layer(config), [*layers, *self._parameter_layers(parameters)]
 
     def _imported(self, files: Mapping[str, Any]) -> Made:
         for file in files:
@@ -106,24 +108,29 @@ class Creation:
         if not _is_gguf(path):
             raise ApiError(400, "supplied file was not in GGUF format")
         self._disk.touch(path)
-        header = gguf.read_header(path)
+        header = read_header(path)
         if (kind := header.fields.get("general.type", "model")) != "model":
             raise ApiError(400, f"a GGUF file of the type {kind} is not part of the stand-in: {_FORWARD}")
-        weights = self._disk.add(gguf_copy.pieces(path), MODEL_MEDIA_TYPE)
-        yield "verifying conversion"
+        if (parts := header.fields.get("split.count", 1)) > 1:
+            raise ApiError(400, f"it is one of the {parts} files of a model: merge them with llama-gguf-split")
+        # The file is stored as it came; Ollama from 0.32 on puts its tensors in order.
+        weights = Layer(BlobRef(path.name.removeprefix("sha256-"), path.stat().st_size, MODEL_MEDIA_TYPE))
         config = {
             "model_format": "gguf",
             "model_family": header.architecture,
             "model_families": [header.architecture],
-            "model_type": header.parameter_size,
-            "file_type": header.quantization_level,
+            "model_type": parameter_size(header.parameter_count),
+            "file_type": header.quantization,
             "architecture": "amd64",  # Ollama's on every machine
             "os": "linux",
         }
-        return self._disk.add([wire.go_json(config)], CONFIG_MEDIA_TYPE), [weights, *self._told(self._parameters or {})]
+        return self._disk.add([wire.go_json(config)], CONFIG_MEDIA_TYPE), [
+            weights,
+            *self._parameter_layers(self._parameters or {}),
+        ]
 
-    def _told(self, parameters: Mapping[str, Any]) -> list[Layer]:
-        """Store parameters, if there are any, as the one layer that holds them."""
+    def _parameter_layers(self, parameters: Mapping[str, Any]) -> list[Layer]:
+        """Store the parameters as one layer, if there are any."""
         if not parameters:
             return []
         return [self._disk.add([wire.go_json(dict(sorted(parameters.items())))], PARAMS_MEDIA_TYPE)]
@@ -141,4 +148,4 @@ def _object(body: Mapping[str, Any], field: str, kind: str) -> dict[str, Any] | 
 
 def _is_gguf(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(len(gguf.MAGIC)) == gguf.MAGIC
+        return file.read(len(MAGIC)) == MAGIC

@@ -6,25 +6,18 @@ It is kept as with OLLAMA_NOPRUNE (only `remove` removes), and looked through on
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ops.standin import wire
 from ops.standin.errors import ApiError
-from ops.standin.layers import (
-    PARAMS_MEDIA_TYPE,
-    SYSTEM_MEDIA_TYPE,
-    TEMPLATE_MEDIA_TYPE,
-    Layer,
-    NewBlob,
-    manifest_document,
-)
 from ops.standin.llamacpp import stored_model
 from probe_agent.errors import ManifestRefused
 from probe_agent.ollama.store import (
@@ -40,7 +33,62 @@ from probe_agent.ollama.store import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ops.standin.models import StoredModel
+    from ops.standin.models import ServedModel
+
+
+CONFIG_MEDIA_TYPE = "application/vnd.docker.container.image.v1+json"
+PARAMS_MEDIA_TYPE = "application/vnd.ollama.image.params"
+TEMPLATE_MEDIA_TYPE = "application/vnd.ollama.image.template"
+SYSTEM_MEDIA_TYPE = "application/vnd.ollama.image.system"
+_MANIFEST_MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A blob as a manifest lists it."""
+
+    blob: BlobRef
+    is_new: bool = False
+    # The model that it was taken over from.
+    origin: str = ""
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        digest = f"sha256:{self.blob.sha256}"
+        fields = {"mediaType": self.blob.media_type, "digest": digest, "size": self.blob.size_bytes}
+        return {**fields, "from": self.origin} if self.origin else fields
+
+
+class NewBlob:
+    """Content on its way into a store; what it is becomes known with its end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._sha256 = hashlib.sha256()
+        self._size_bytes = 0
+        self.is_new = True
+
+    @property
+    def ref(self) -> BlobRef:
+        """What it is so far."""
+        return BlobRef(self._sha256.hexdigest(), self._size_bytes, "")
+
+    def write(self, piece: bytes) -> None:
+        """Add to it; OSError as usual."""
+        self._file.write(piece)
+        self._sha256.update(piece)
+        self._size_bytes += len(piece)
+
+
+def manifest_document(config: Layer, layers: Iterable[Layer]) -> dict[str, Any]:
+    """Return a manifest, its fields in Ollama's order."""
+    return {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST_MEDIA_TYPE,
+        "config": config.entry,
+        "layers": [layer.entry for layer in layers],
+    }
 
 
 class DiskStore:
@@ -49,8 +97,8 @@ class DiskStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def models(self) -> Iterator[StoredModel]:
-        """Yield what can be served; each model that cannot is told on standard error."""
+    def models(self) -> Iterator[ServedModel]:
+        """Yield what can be served; for any other model, say why on standard error."""
         for path in self._manifest_paths():
             name = model_name(path.relative_to(self.root).as_posix())
             try:
@@ -62,7 +110,7 @@ class DiskStore:
         """Read a model's manifest; FileNotFoundError where there is none, ManifestRefused where it is damaged."""
         return read_manifest(name, (self.root / manifest_path(name)).read_bytes())
 
-    def describe(self, manifest: StoreManifest) -> StoredModel:
+    def describe(self, manifest: StoreManifest) -> ServedModel:
         """Return the model as its layers tell it; OSError or ValueError for one without a GGUF file."""
         if manifest.weights is None:
             raise ValueError("it has no weights here")

@@ -1,4 +1,4 @@
-"""What the stand-in asks of whatever runs the model: an engine starts runners, a runner serves one model.
+"""The interface between the stand-in and what runs the model: an engine starts runners, a runner serves one model.
 
 Ollama keeps one runner process per loaded model; so does an engine. Everything else (slots, queue,
 keep_alive, reload) is the scheduler's business and the same for every engine.
@@ -6,36 +6,25 @@ keep_alive, reload) is the scheduler's business and the same for every engine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
-    from ops.standin.models import StoredModel
+    from ops.standin.models import ServedModel
+    from ops.standin.prompt import Prompt
 
 
 @dataclass(frozen=True)
 class LoadOptions:
     """The options that belong to the runner: a change of any restarts it."""
 
+    # Tokens of context per slot, already capped at the trained context.
     num_ctx: int
-    """Tokens of context per slot, already capped at the trained context."""
     num_batch: int | None = None
     num_thread: int | None = None
     shift: bool = True
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One completion asked for: chat messages, or plain text that no template touches."""
-
-    messages: Sequence[Mapping[str, Any]] = ()
-    text: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Sampling options by Ollama's names."""
-    truncate: bool = True
-    """Whether a prompt longer than the context is cut; otherwise it is refused with 400."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +65,7 @@ class Runner(Protocol):
         """End the runner, hung or not, and free its memory."""
 
     def kill(self) -> None:
-        """End the runner as SIGKILL does: nobody is told."""
+        """End the runner without notice, as SIGKILL does."""
 
     def hang(self) -> None:
         """Make the runner stand still as SIGSTOP does."""
@@ -88,7 +77,7 @@ class Runner(Protocol):
 class Engine(Protocol):
     """Starts runners."""
 
-    async def start(self, model: StoredModel, options: LoadOptions, *, parallel: int) -> Runner:
+    async def start(self, model: ServedModel, options: LoadOptions, *, parallel: int) -> Runner:
         """Load `model` into a new runner with `parallel` slots; LoadFailed when that is impossible.
 
         Cancelling the call ends the half-started runner.

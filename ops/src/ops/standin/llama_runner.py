@@ -14,8 +14,8 @@ from typing import Any
 
 import xllamacpp
 
+# OLLAMA_KV_CACHE_TYPE by llama.cpp's names.
 LOADED_TYPES = {"f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
-"""OLLAMA_KV_CACHE_TYPE by llama.cpp's names."""
 
 
 def parameters(options: dict[str, Any]) -> xllamacpp.CommonParams:

@@ -16,28 +16,29 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ops.standin import gguf
+from ops.gguf_file import Header, read_header
 from ops.standin.engine import Memory, Piece
 from ops.standin.errors import ApiError, LoadFailed, RunnerLost
-from ops.standin.models import StoredModel
+from ops.standin.models import ServedModel
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncGenerator, Sequence
 
-    from ops.standin.engine import LoadOptions, Prompt
+    from ops.standin.engine import LoadOptions
+    from ops.standin.prompt import Prompt
 
 _RUNNER = Path(__file__).with_name("llama_runner.py")
+# Tokens: llama.cpp rounds a slot's context up to a multiple of this.
 _CONTEXT_STEP = 256
-"""Tokens: llama.cpp rounds a slot's context up to a multiple of this."""
+# Tokens at the start of a prompt that truncation keeps; Ollama starts its runner with --keep 4.
 _KEPT_TOKENS = 4
-"""Tokens at the start of a prompt that truncation keeps; Ollama starts its runner with --keep 4."""
+# Connecting to loopback is instant; the first token of a full context on a slow CPU takes minutes.
 _TIMEOUT = httpx.Timeout(5.0, read=600.0)
-"""Connecting to loopback is instant; the first token of a full context on a slow CPU takes minutes."""
+# llama.cpp's server closes kept connections without notice, and a new one on loopback costs nothing.
 _NO_REUSE = httpx.Limits(max_keepalive_connections=0)
-"""llama.cpp's server closes kept connections without notice, and a new one on loopback costs nothing."""
+# Loopback speaks plain HTTP; httpx would read all of the machine's certificates at every load.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Loopback speaks plain HTTP; httpx would read all of the machine's certificates at every load."""
 _SAMPLING = {
     "num_predict": "n_predict",
     "temperature": "temperature",
@@ -54,32 +55,53 @@ _SAMPLING = {
 _DONE_REASONS = {"limit": "length"}
 
 
-def stored_model(name: str, path: Path, num_ctx: int | None = None, *, digest: str = "") -> StoredModel:
-    """Describe a GGUF file as Ollama would; OSError or gguf.NotGguf for a file that is none.
+def stored_model(name: str, path: Path, num_ctx: int | None = None, *, digest: str = "") -> ServedModel:
+    """Describe a GGUF file as Ollama would; OSError, or NotGguf for another kind of file.
 
     `digest` is the SHA-256 of the file where that is known: 64 hex digits.
     """
-    header = gguf.read_header(path)
+    header = read_header(path)
     if not digest:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     pooling = f"{header.architecture}.pooling_type" in header.fields
-    return StoredModel(
+    return ServedModel(
         name=name,
         num_ctx=num_ctx,
-        trained_context=header.of_architecture("context_length", 2048),
+        trained_context=header.whole("context_length", 2048),
         path=path,
         # A derived model has a manifest of its own, so another digest than its blob.
         digest=digest if num_ctx is None else hashlib.sha256(f"{digest} {num_ctx}".encode()).hexdigest(),
         blob=digest,
         size=path.stat().st_size,
         capabilities=("embedding",) if pooling else ("completion",),
-        quantization_level=header.quantization_level,
+        quantization_level=header.quantization,
         family=header.architecture,
-        parameter_size=header.parameter_size,
-        embedding_length=header.of_architecture("embedding_length", 0),
-        info={**header.fields, "general.parameter_count": header.weights},
+        parameter_size=parameter_size(header.parameter_count),
+        embedding_length=header.whole("embedding_length", 0),
+        info={**_scalars(header), "general.parameter_count": header.parameter_count},
     )
+
+
+def _scalars(header: Header) -> dict[str, Any]:
+    """Return the fields that a short /api/show has: no arrays."""
+    return {key: value for key, value in header.fields.items() if not isinstance(value, list)}
+
+
+def parameter_size(count: int) -> str:
+    """Return a number of parameters as Ollama writes it, such as "134.52M" or "3.2B"."""
+    billions, millions = count / 1e9, count / 1e6
+    if billions >= 1:
+        return f"{billions:.0f}B" if billions.is_integer() else f"{billions:.1f}B"
+    return f"{millions:.0f}M" if millions.is_integer() else f"{millions:.2f}M"
+
+
+def _cache_bytes(header: Header, tokens: int) -> int:
+    """Return the bytes of a KV cache of `tokens` at sixteen bits a number."""
+    heads = header.whole("attention.head_count", 1)
+    width = header.whole("embedding_length", 0) // max(heads, 1)
+    keys_and_values = 2 * header.whole("attention.head_count_kv", heads) * width
+    return tokens * header.whole("block_count", 0) * keys_and_values * 2
 
 
 class LlamaCppEngine:
@@ -90,7 +112,7 @@ class LlamaCppEngine:
         self._cache_ram_mib = cache_ram_mib
         self._threads = threads
 
-    async def start(self, model: StoredModel, options: LoadOptions, *, parallel: int) -> LlamaCppRunner:
+    async def start(self, model: ServedModel, options: LoadOptions, *, parallel: int) -> LlamaCppRunner:
         """Start a child and wait until it serves; LoadFailed when it ends before."""
         if model.path is None:
             raise LoadFailed(f"model '{model.name}' has no file: give it a path")
@@ -113,7 +135,7 @@ class LlamaCppEngine:
         except BaseException:
             await _end(process)
             raise
-        memory = Memory(model.size + gguf.Header(model.info).cache_bytes(options.num_ctx * parallel), vram=0)
+        memory = Memory(model.size + _cache_bytes(Header(model.info), options.num_ctx * parallel), vram=0)
         return LlamaCppRunner(process, address, options.num_ctx, memory)
 
 
@@ -208,7 +230,7 @@ class LlamaCppRunner:
         return response.json()
 
 
-async def _address(process: Process, model: StoredModel) -> str:
+async def _address(process: Process, model: ServedModel) -> str:
     assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
     line = await process.stdout.readline()
     if not line:

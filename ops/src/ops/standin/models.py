@@ -9,45 +9,46 @@ from typing import TYPE_CHECKING, Any
 
 from ops.standin import wire
 from ops.standin.errors import not_found
+from probe_agent.ollama.names import canonical_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from ops.standin.engine import Prompt
+    from ops.standin.prompt import Prompt
 
 
 @dataclass(frozen=True)
-class StoredModel:
+class ServedModel:
     """One entry of the store."""
 
     name: str
+    # The Modelfile's PARAMETER num_ctx, in tokens.
     num_ctx: int | None = None
-    """The Modelfile's PARAMETER num_ctx, in tokens."""
+    # The Modelfile's other parameters, which hold where a request names none.
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """The Modelfile's other parameters, which hold where a request names none."""
+    # The Modelfile's, shown instead of the GGUF file's own, which is the one that llama.cpp uses.
     template: str = ""
-    """The Modelfile's, shown instead of the GGUF file's own, which is the one that llama.cpp uses."""
+    # The Modelfile's system message, for chats that bring none.
     system: str = ""
-    """The Modelfile's system message, for chats that bring none."""
+    # Tokens: no request gets a longer context than this.
     trained_context: int = 8192
-    """Tokens: no request gets a longer context than this."""
+    # The GGUF file; only an engine that reads files needs it.
     path: Path | None = None
-    """The GGUF file; only an engine that reads files needs it."""
+    # Sixty-four hex digits; made from name and num_ctx when not given.
     digest: str = ""
-    """Sixty-four hex digits; made from name and num_ctx when not given."""
+    # What a runner is keyed by: two tags with one blob share a runner. The name when not given.
     blob: str = ""
-    """What a runner is keyed by: two tags with one blob share a runner. The name when not given."""
+    # Bytes on disk.
     size: int = 98_362_760
-    """Bytes on disk."""
     capabilities: tuple[str, ...] = ("completion",)
     format: str = "gguf"
     quantization_level: str = "Q4_1"
     family: str = "llama"
     parameter_size: str = "134.52M"
     embedding_length: int = 576
+    # More of /api/show's model_info than what follows from the fields above.
     info: Mapping[str, Any] = field(default_factory=dict)
-    """More of /api/show's model_info than what follows from the fields above."""
     modified_at: str = field(default_factory=wire.now)
 
     def __post_init__(self) -> None:
@@ -101,8 +102,8 @@ class StoredModel:
             "modified_at": self.modified_at,
         }
 
-    def told(self, prompt: Prompt) -> Prompt:
-        """Add to a request's prompt what the Modelfile says and the request does not."""
+    def completed(self, prompt: Prompt) -> Prompt:
+        """Return a request's prompt with the Modelfile's system message and parameters, where the request has none."""
         messages = prompt.messages
         if self.system and messages and messages[0].get("role") != "system":
             messages = [{"role": "system", "content": self.system}, *messages]
@@ -116,31 +117,31 @@ class StoredModel:
 
 
 class Store:
-    """The stored models by name; may be changed while the server runs."""
+    """The models by name, in any spelling; may be changed while the server runs."""
 
-    def __init__(self, models: Iterable[StoredModel]) -> None:
-        self._models = {model.name: model for model in models}
+    def __init__(self, models: Iterable[ServedModel]) -> None:
+        self._models = {canonical_name(model.name): model for model in models}
 
-    def __iter__(self) -> Iterator[StoredModel]:
+    def __iter__(self) -> Iterator[ServedModel]:
         return iter(list(self._models.values()))
 
-    def add(self, model: StoredModel) -> None:
+    def add(self, model: ServedModel) -> None:
         """Store `model`, in place of one with its name."""
-        self._models[model.name] = model
+        self._models[canonical_name(model.name)] = model
 
     def remove(self, name: str) -> None:
-        """Forget a model; KeyError when there is none of the name. One that is loaded stays loaded."""
-        del self._models[wire.full_name(name)]
+        """Forget a model; KeyError if there is none of that name. A loaded model stays loaded."""
+        del self._models[canonical_name(name)]
 
-    def change(self, name: str, **fields: Any) -> StoredModel:
+    def change(self, name: str, **fields: Any) -> ServedModel:
         """Replace fields of a stored model, the digest for instance, and return what it is now."""
-        model = replace(self._models[wire.full_name(name)], **fields)
+        model = replace(self._models[canonical_name(name)], **fields)
         self.add(model)
         return model
 
-    def find(self, name: str) -> StoredModel:
-        """Return the model that a request names; ApiError 400 for no name at all, 404 for an unknown one."""
-        model = self._models.get(wire.full_name(name))
+    def find(self, name: str) -> ServedModel:
+        """Return the model that a request names; ApiError 400 for an invalid name, 404 for an unknown one."""
+        model = self._models.get(canonical_name(wire.full_name(name)))
         if model is None:
             raise not_found(name)
         return model

@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from ops.standin import wire
 from ops.standin.answers import respond, while_connected
-from ops.standin.engine import Prompt
 from ops.standin.errors import ApiError, not_found
+from ops.standin.prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ops.standin.answers import Completion
+    from ops.standin.core import Core
     from ops.standin.engine import Piece
-    from ops.standin.models import StoredModel
-    from ops.standin.server import StandIn
+    from ops.standin.models import ServedModel
 
     Fields = Callable[[str], dict[str, Any]]
 
@@ -31,10 +31,10 @@ _MISSING = "missing request body"
 
 
 class Native:
-    """The routes of one stand-in."""
+    """The routes over one core."""
 
-    def __init__(self, server: StandIn) -> None:
-        self._server = server
+    def __init__(self, core: Core) -> None:
+        self._core = core
 
     def routes(self) -> list[Route]:
         """Every native route but the administrative ones."""
@@ -51,15 +51,15 @@ class Native:
 
     async def version(self, _: Request) -> Response:
         """GET /api/version."""
-        return JSONResponse({"version": self._server.version})
+        return JSONResponse({"version": self._core.version})
 
     async def tags(self, _: Request) -> Response:
         """GET /api/tags: every stored model, damaged ones too."""
-        return JSONResponse({"models": [model.tag() for model in self._server.models]})
+        return JSONResponse({"models": [model.tag() for model in self._core.models]})
 
     async def ps(self, _: Request) -> Response:
         """GET /api/ps: every loaded model, dead ones too; waits while a runner is pinged."""
-        return JSONResponse({"models": await self._server.processes()})
+        return JSONResponse({"models": await self._core.processes()})
 
     async def show(self, request: Request) -> Response:
         """POST /api/show."""
@@ -67,7 +67,7 @@ class Native:
         name = wire.text_field(body, "model") or wire.text_field(body, "name")
         if not name:
             raise ApiError(400, "model is required")
-        return JSONResponse(self._server.models.find(wire.full_name(name)).show())
+        return JSONResponse(self._core.models.find(wire.full_name(name)).show())
 
     async def generate(self, request: Request) -> Response:
         """POST /api/generate: without a prompt only a load, or an unload."""
@@ -75,7 +75,7 @@ class Native:
         name = wire.text_field(body, "model")
         if not name:
             raise not_found("")
-        model = self._server.models.find(name)
+        model = self._core.models.find(name)
         text = wire.text_field(body, "prompt")
         messages: list[dict[str, Any]] = []
         if text and not body.get("raw"):
@@ -99,7 +99,7 @@ class Native:
         body = wire.json_object(await request.body(), empty=_MISSING)
         model = self._required(body)
         texts = _inputs(body.get("input"))
-        vectors, tokens = await self._server.embed(request, model, body, texts)
+        vectors, tokens = await self._core.embed(request, model, body, texts)
         answer: dict[str, Any] = {"model": body["model"], "embeddings": vectors}
         if texts:
             answer |= {"total_duration": time.monotonic_ns() - begun, "prompt_eval_count": tokens}
@@ -109,25 +109,25 @@ class Native:
         """POST /api/embeddings, the older form: one text, one vector."""
         body = wire.json_object(await request.body(), empty=_MISSING)
         model = self._required(body)
-        vectors, _ = await self._server.embed(request, model, body, _inputs(wire.text_field(body, "prompt")))
+        vectors, _ = await self._core.embed(request, model, body, _inputs(wire.text_field(body, "prompt")))
         return JSONResponse({"embedding": vectors[0] if vectors else []})
 
-    def _required(self, body: dict[str, Any]) -> StoredModel:
+    def _required(self, body: dict[str, Any]) -> ServedModel:
         name = wire.text_field(body, "model")
         if not name:
             raise ApiError(400, "model is required")
-        return self._server.models.find(name)
+        return self._core.models.find(name)
 
     async def _answer(
-        self, request: Request, model: StoredModel, body: dict[str, Any], prompt: Prompt, fields: Fields
+        self, request: Request, model: ServedModel, body: dict[str, Any], prompt: Prompt, fields: Fields
     ) -> Response:
         begun = time.monotonic_ns()
         keep_alive = wire.keep_alive_seconds(body.get("keep_alive"))
         empty = not prompt.text and not prompt.messages
         if empty and keep_alive == 0:
-            await self._server.scheduler.expire(model)
+            await self._core.scheduler.expire(model)
             return JSONResponse(_head(body) | fields("") | {"done": True, "done_reason": "unload"})
-        lease = await while_connected(request, self._server.acquire(model, body.get("options"), keep_alive, body))
+        lease = await while_connected(request, self._core.acquire(model, body.get("options"), keep_alive, body))
         if empty:
             lease.release()
             return JSONResponse(_head(body) | fields("") | {"done": True, "done_reason": "load"})
@@ -140,7 +140,7 @@ class Native:
             return _head(body) | fields(text) | _counts(last, begun, loaded_ns)
 
         shown = lines if body.get("stream", True) else None
-        return await respond(request, lease, model.told(prompt), whole, shown, LINES)
+        return await respond(request, lease, model.completed(prompt), whole, shown, LINES)
 
 
 async def _lines(

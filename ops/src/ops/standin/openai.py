@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from ops.standin import wire
 from ops.standin.answers import respond, while_connected
-from ops.standin.engine import Prompt
 from ops.standin.errors import ApiError
+from ops.standin.prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ops.standin.answers import Completion
+    from ops.standin.core import Core
     from ops.standin.engine import Piece
-    from ops.standin.models import StoredModel
-    from ops.standin.server import StandIn
+    from ops.standin.models import ServedModel
 
 _SAMPLING = {
     "max_tokens": "num_predict",
@@ -71,10 +71,10 @@ _TEXT = _Dialect(
 
 
 class OpenAi:
-    """The routes of one stand-in."""
+    """The routes over one core."""
 
-    def __init__(self, server: StandIn) -> None:
-        self._server = server
+    def __init__(self, core: Core) -> None:
+        self._core = core
 
     def routes(self) -> list[Route]:
         """Every /v1 route."""
@@ -88,13 +88,13 @@ class OpenAi:
 
     async def models(self, _: Request) -> Response:
         """GET /v1/models."""
-        entries = [_entry(model.name, model) for model in self._server.models]
+        entries = [_entry(model.name, model) for model in self._core.models]
         return JSONResponse({"object": "list", "data": entries})
 
     async def model(self, request: Request) -> Response:
         """GET /v1/models/NAME."""
         name = request.path_params["name"]
-        return JSONResponse(_entry(name, self._server.models.find(wire.full_name(name))))
+        return JSONResponse(_entry(name, self._core.models.find(wire.full_name(name))))
 
     async def chat(self, request: Request) -> Response:
         """POST /v1/chat/completions."""
@@ -119,15 +119,15 @@ class OpenAi:
         texts = [value] if isinstance(value, str) else value
         if not isinstance(texts, list) or not texts:
             raise ApiError(400, "invalid input")
-        model = self._server.models.find(wire.text_field(body, "model"))
-        vectors, tokens = await self._server.embed(request, model, {}, texts)
+        model = self._core.models.find(wire.text_field(body, "model"))
+        vectors, tokens = await self._core.embed(request, model, {}, texts)
         data = [{"object": "embedding", "embedding": each, "index": index} for index, each in enumerate(vectors)]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return JSONResponse({"object": "list", "data": data, "model": body["model"], "usage": usage})
 
     async def _answer(self, request: Request, body: dict[str, Any], prompt: Prompt, dialect: _Dialect) -> Response:
-        model = self._server.models.find(wire.text_field(body, "model"))
-        lease = await while_connected(request, self._server.acquire(model, None, None, {}))
+        model = self._core.models.find(wire.text_field(body, "model"))
+        lease = await while_connected(request, self._core.acquire(model, None, None, {}))
         head = {
             "id": f"{dialect.prefix}-{secrets.randbelow(1000)}",
             "object": dialect.part_object if body.get("stream") else dialect.whole_object,
@@ -145,7 +145,7 @@ class OpenAi:
             return head | {"choices": [choice], "usage": _usage(last)}
 
         shown = lines if body.get("stream") else None
-        return await respond(request, lease, model.told(prompt), whole, shown, EVENTS)
+        return await respond(request, lease, model.completed(prompt), whole, shown, EVENTS)
 
 
 async def _events(
@@ -172,7 +172,7 @@ def _event(head: dict[str, Any], part: dict[str, Any], reason: str | None) -> st
     return f"data: {json.dumps(head | {'choices': [choice]})}\n\n"
 
 
-def _entry(name: str, model: StoredModel) -> dict[str, Any]:
+def _entry(name: str, model: ServedModel) -> dict[str, Any]:
     created = int(datetime.fromisoformat(model.modified_at).timestamp())
     return {"id": name, "object": "model", "created": created, "owned_by": "library"}
 

@@ -41,8 +41,8 @@ class Settings:
     host: str
     port: int
     models: tuple[File, ...]
+    # A store in Ollama's layout, served and added to.
     store: Path | None
-    """A store in Ollama's layout, served and added to."""
     context_length: int
     num_parallel: int
     keep_alive: float
@@ -50,10 +50,10 @@ class Settings:
     max_loaded_models: int
     kv_cache_type: str
     cache_ram_mib: int
+    # Of llama.cpp; 0 is one for each core.
     threads: int
-    """Of llama.cpp; 0 is one for each core."""
+    # Seconds; Ollama's is fixed at ten, OLLAMA_STANDIN_PING_TIMEOUT ("1s") is for tests.
     ping_timeout: float
-    """Seconds; Ollama's is fixed at ten, OLLAMA_STANDIN_PING_TIMEOUT ("1s") is for tests."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

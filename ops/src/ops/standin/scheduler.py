@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ops.standin.engine import Engine, LoadOptions, Runner
-    from ops.standin.models import StoredModel
+    from ops.standin.models import ServedModel
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
@@ -30,13 +30,13 @@ BUSY = "server busy, please try again.  maximum pending requests exceeded"
 class Loaded:
     """A model in memory."""
 
-    def __init__(self, model: StoredModel, options: LoadOptions, runner: Runner, *, parallel: int) -> None:
+    def __init__(self, model: ServedModel, options: LoadOptions, runner: Runner, *, parallel: int) -> None:
         self.model = model
         self.options = options
         self.runner = runner
         self.slots = asyncio.Semaphore(parallel)
+        # Held while the runner is pinged; /api/ps waits for it, as Ollama's does.
         self.lock = asyncio.Lock()
-        """Held while the runner is pinged; /api/ps waits for it, as Ollama's does."""
         self.idle = asyncio.Event()
         self.idle.set()
         self.gone = False
@@ -118,11 +118,11 @@ class Scheduler:
         """What is listed: no model that is still loading."""
         return list(self._loaded.values())
 
-    def find(self, model: StoredModel) -> Loaded | None:
+    def find(self, model: ServedModel) -> Loaded | None:
         """Return the runner of the model's blob, whoever loaded it."""
         return self._loaded.get(model.blob)
 
-    async def acquire(self, model: StoredModel, options: LoadOptions, keep_alive: float | None) -> Lease:
+    async def acquire(self, model: ServedModel, options: LoadOptions, keep_alive: float | None) -> Lease:
         """Use `model`, loaded first where needed; ApiError 503 when too many wait for a load already."""
         loaded = self.find(model)
         if loaded is None or not await loaded.serves(options, self._ping_timeout):
@@ -139,7 +139,7 @@ class Scheduler:
             loaded.idle.set()
             self._start_clock(loaded)
 
-    async def expire(self, model: StoredModel) -> None:
+    async def expire(self, model: ServedModel) -> None:
         """Unload as soon as nobody uses it; at once when nobody does."""
         loaded = self.find(model)
         if loaded is not None:
@@ -164,7 +164,7 @@ class Scheduler:
             loaded.timer.cancel()
         return Lease(loaded, self)
 
-    async def _in_turn(self, model: StoredModel, options: LoadOptions) -> Loaded:
+    async def _in_turn(self, model: ServedModel, options: LoadOptions) -> Loaded:
         if self._turn.locked() and self._waiting >= self._max_queue:
             raise ApiError(503, BUSY)
         self._waiting += 1
@@ -177,7 +177,7 @@ class Scheduler:
         finally:
             self._turn.release()
 
-    async def _load(self, model: StoredModel, options: LoadOptions) -> Loaded:
+    async def _load(self, model: ServedModel, options: LoadOptions) -> Loaded:
         present = self.find(model)
         if present is not None:
             if await present.serves(options, self._ping_timeout):

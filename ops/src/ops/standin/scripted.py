@@ -17,8 +17,9 @@ from ops.standin.errors import ApiError, LoadFailed, RunnerLost
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from ops.standin.engine import LoadOptions, Prompt
-    from ops.standin.models import StoredModel
+    from ops.standin.engine import LoadOptions
+    from ops.standin.models import ServedModel
+    from ops.standin.prompt import Prompt
 
 _LOOK_SECONDS = 0.002
 
@@ -43,21 +44,21 @@ class ScriptedEngine:
         vram_fraction: float = 0.0,
     ) -> None:
         self.load_seconds = load_seconds
+        # Answer to everything; each word is a token.
         self.reply = reply
-        """Answer to everything; each word is a token."""
+        # Seconds before each token.
         self.token_seconds = token_seconds
-        """Seconds before each token."""
         self.memory_bytes = memory_bytes
+        # Share of the memory that is on the GPU: 0 is a machine without one.
         self.vram_fraction = vram_fraction
-        """Share of the memory that is on the GPU: 0 is a machine without one."""
+        # Raised at the end of a load instead of success.
         self.load_error: ApiError | None = None
-        """Raised at the end of a load instead of success."""
+        # Raised by a loaded runner instead of a first token.
         self.complete_error: ApiError | None = None
-        """Raised by a loaded runner instead of a first token."""
+        # Every load that was begun, in order.
         self.starts: list[Start] = []
-        """Every load that was begun, in order."""
 
-    async def start(self, model: StoredModel, options: LoadOptions, *, parallel: int) -> ScriptedRunner:
+    async def start(self, model: ServedModel, options: LoadOptions, *, parallel: int) -> ScriptedRunner:
         """Load for `load_seconds`; LoadFailed or `load_error` where the script says so."""
         self.starts.append(Start(model.name, options))
         runner = ScriptedRunner(self, options, parallel)

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ops.standin.errors import ApiError
+from probe_agent.ollama.names import short_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Go's longest duration, about 292 years: what a pinned model's `expires_at` lies ahead.
 LONGEST_SECONDS = 2**63 / 1e9
-"""Go's longest duration, about 292 years: what a pinned model's `expires_at` lies ahead."""
 
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TERM = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
@@ -59,10 +60,10 @@ def expiry(keep_alive: float) -> datetime:
 
 
 def full_name(name: str) -> str:
-    """`name` with its tag; ApiError 400 when Ollama would not accept it as a name."""
+    """Return `name` as Ollama lists it, with its tag; ApiError 400 when Ollama would not accept it as a name."""
     if not _NAME.match(name):
         raise ApiError(400, "invalid model name")
-    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+    return short_name(name)
 
 
 def json_object(body: bytes, *, empty: str) -> dict[str, Any]:
