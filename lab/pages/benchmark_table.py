@@ -14,13 +14,13 @@ HEADINGS = ("| benchmark | claim | target | measured | |", "|---|---|---|---|---
 
 
 def newest() -> dict[str, dict[str, Any]]:
-    """Return the last result of each name, in the order of the names."""
+    """Return the newest result of each name, sorted by name."""
     files = {path.stem[DATE:]: path for path in sorted(RESULTS.glob("*.json"))}
     return {name: json.loads(files[name].read_text(encoding="utf-8")) for name in sorted(files)}
 
 
 def table() -> str:
-    """Return a row for each target, then a line for each result: when, on what, how busy the machine was."""
+    """Return one row per target, then one line per result: date, machine and its load."""
     results = newest()
     rows = [row for name, result in results.items() for row in _rows(name, result)]
     return "\n".join([*HEADINGS, *rows, "", *(_origin(name, result) for name, result in results.items())])

@@ -15,21 +15,21 @@ OK, NONE = "200", "-"
 
 
 def newest(name: str) -> Path:
-    """Return the file of the last run of that name; `ValueError` when there is none."""
+    """Return the file of the newest run of this name; raises `ValueError` if there is none."""
     files = sorted(RESULTS.glob(f"*-{name}.json"))
     if not files:
-        raise ValueError(f"no result {name} under {RESULTS}: run python -m tests.faults")
+        raise ValueError(f"no result {name} under {RESULTS}: run make faults")
     return files[-1]
 
 
 def tables() -> str:
-    """Return a table for each server, one row a fault and one column a state; then one for the soaks that are kept."""
+    """Return one table per server, with a row per fault and a column per state, then one for the soaks."""
     soaks = [read(name) for name in SOAKS if any(RESULTS.glob(f"*-{name}.json"))]
     return "\n\n".join([*(_table(read(name)) for name in RUNS), *([_soak_table(soaks)] if soaks else [])])
 
 
 def read(name: str) -> dict[str, Any]:
-    """Return the newest run of a name."""
+    """Return the newest run of this name."""
     found: dict[str, Any] = json.loads(newest(name).read_text(encoding="utf-8"))
     return found
 
@@ -78,7 +78,7 @@ def _cell(cell: dict[str, Any], reasons: list[str]) -> str:
 
 
 def _said(said: list[str]) -> Iterator[str]:
-    """Yield each change of what readyz said, with livez where that is not 200, and its time unless it was the first."""
+    """Yield each change of /readyz with its time (but for the first), and /livez where it was not 200."""
     before = ""
     for number, line in enumerate(said):
         at, state, ready, live, _ = line.split()

@@ -9,7 +9,7 @@ from ops.lint.findings import RULES
 
 
 def tables() -> str:
-    """Return a table for each topic, headed by what its module says of itself, in the order of its rules."""
+    """Return one table per topic, with its module's docstring as the heading, in the order of the rules."""
     rules.load_all()
     modules = [f"{rules.__name__}.{topic}" for topic in rules.TOPICS]  # they may have been imported in another order
     return "\n\n".join(

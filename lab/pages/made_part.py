@@ -20,11 +20,11 @@ class MadePart:
 
     @property
     def page(self) -> Path:
-        """Where it stands."""
+        """The page in docs/."""
         return FOLDER / self.page_name
 
     def placed_in(self, text: str) -> str:
-        """Return the page's text with the part between its two marks; `ValueError` when a mark is missing."""
+        """Return the text of the page with a fresh part; raises `ValueError` if a mark is missing."""
         begins, ends = f"<!-- {self.name}: made by {self.module} -->", f"<!-- end of {self.name} -->"
         before, begin, rest = text.partition(begins)
         _, end, after = rest.partition(ends)
@@ -33,12 +33,12 @@ class MadePart:
         return f"{before}{begin}\n{self.make()}\n{end}{after}"
 
     def is_stale(self) -> bool:
-        """Whether the page tells something else than what the part is made from."""
+        """Whether the page differs from what `make` returns now."""
         text = self.page.read_text(encoding="utf-8")
         return self.placed_in(text) != text
 
     def write(self) -> None:
-        """Bring the page up to date."""
+        """Write the generated part into the page."""
         self.page.write_text(self.placed_in(self.page.read_text(encoding="utf-8")), encoding="utf-8")
 
     def main(self) -> int:

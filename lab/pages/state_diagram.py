@@ -24,7 +24,7 @@ def diagram() -> str:
 
 
 def _arrows() -> Iterator[tuple[str, str, list[str]]]:
-    """Yield the arrows, observations that go the same way together."""
+    """Yield one arrow per source and target, with all observations that take it."""
     arrows: dict[tuple[str, str], list[str]] = defaultdict(list)
     for (observation, target), sources in _sources().items():
         for source in _grouped(sources):

@@ -14,7 +14,7 @@ def test_the_runs_have_every_state_and_fault_of_the_code(name: str) -> None:
     kept = {
         (cell["state"], cell["fault"]): cell.get("no_sense", "") for cell in fault_table.read(name)["measured"]["cells"]
     }
-    assert kept == {(cell.state, cell.fault): cell.no_sense for cell in EXPECTED[name]}, "run python -m tests.faults"
+    assert kept == {(cell.state, cell.fault): cell.no_sense for cell in EXPECTED[name]}, "run make faults"
 
 
 @pytest.mark.parametrize("name", fault_table.RUNS)
