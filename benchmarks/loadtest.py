@@ -1,44 +1,37 @@
 """The load test, measured against a server whose latency and capacity are known exactly."""
 
-from __future__ import annotations
-
 import asyncio
 import heapq
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from lab.measuring.result import Result, Target
 from lab.process import Running
-from ops.loadtest import arrivals, conclusion, lengths, limits, statistics
-from ops.loadtest.arrivals import Arrivals
+from ops.loadtest import conclusion, lengths, limits, statistics
 from ops.loadtest.client import Client
 from ops.loadtest.conclusion import Rule
 from ops.loadtest.credentials import Credentials
-from ops.loadtest.loads import Loop
+from ops.loadtest.loads import Arrivals, Loop, schedule
 from ops.loadtest.loop import Flight
+from ops.loadtest.options import Options
+from ops.loadtest.record import Record, Step
 from ops.loadtest.run import Run
-from ops.loadtest.settings import Settings
+from ops.loadtest.saturation import Count
 from ops.loadtest.sweep import Sweep
 from ops.loadtest.wire import Api, body
 from ops.loadtest.workload import Synthetic
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from ops.loadtest.record import Record
-    from ops.loadtest.saturation import Count
-    from ops.loadtest.step import Step
-
 NAME = "loadtest"
 SLOTS, SERVICE, FIRST, TOKENS = 8, 0.4, 0.2, 10
 LEVELS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+# The capacity is 20 a second: 16 is the last that is taken.
 RATES = (5.0, 10.0, 16.0, 24.0, 32.0)
-"""The capacity is 20 a second: 16 is the last that is taken."""
 PERCENTS = (50, 90, 95, 99)
+# Of the capacity: percentiles that a queue makes, far apart from each other.
 BUSY = 0.85
-"""Of the capacity: percentiles that a queue makes, far apart from each other."""
 COST_RATE, COST_SLOTS = 200.0, 128
 START_SECONDS = 10.0
 WORK = Synthetic(lengths.parse("64"), lengths.parse(str(TOKENS)), 0.0, 1, "")
@@ -131,33 +124,20 @@ class _Silent:
 def _knee(loop: Loop, levels: Sequence[float], seconds: float) -> float:
     """Return the level that a whole sweep chooses."""
     with _server(SLOTS, SERVICE, FIRST) as server:
-        settings = Settings(
-            target=_url(server),
-            local=False,
-            service_sha256=None,
-            up_options=(),
-            api=Api.NATIVE,
+        options = Options(
+            _url(server),
             model="m",
-            loop=loop,
-            levels=tuple(levels),
-            parallel=(),
-            variables={},
-            arrivals=Arrivals.POISSON,
-            prompt_tokens="64",
-            answer_tokens=str(TOKENS),
-            shared_prefix=0.0,
-            prompts_sha256=None,
-            seed=1,
-            temperature=0.0,
+            concurrency=tuple(map(int, levels)) if loop is Loop.CLOSED else (),
+            rates=tuple(levels) if loop is Loop.OPEN else (),
             warmup=0.5,
             duration=seconds,
             repetitions=2,
             timeout=60.0,
         )
-        done = Run(settings.as_json(), {})
+        done = Run(settings={}, environment={})
         sweep = Sweep(
             done,
-            settings,
+            options,
             WORK,
             rule=Rule(),
             credentials=Credentials(),
@@ -175,7 +155,7 @@ def _knee(loop: Loop, levels: Sequence[float], seconds: float) -> float:
 def _percentiles(seconds: float) -> tuple[dict[str, float], dict[str, float]]:
     """Return by how much each percentile deviates, as a share: from the witness, and from the queue by formula."""
     rate = BUSY * SLOTS / SERVICE
-    instants = arrivals.schedule(Arrivals.POISSON, rate, seconds, 1)
+    instants = schedule(Arrivals.POISSON, rate, seconds, 1)
     with _server(SLOTS, SERVICE, FIRST) as server:
         seen = asyncio.run(_open(server, instants, seconds))
     waits = _true_waits(instants, SLOTS, SERVICE)
@@ -239,7 +219,7 @@ def _edges(server: Running, told: int, count: int) -> tuple[list[tuple[float, fl
 
 
 async def _cost(seconds: float) -> Cost:
-    instants = arrivals.schedule(Arrivals.POISSON, COST_RATE, seconds, 1)
+    instants = schedule(Arrivals.POISSON, COST_RATE, seconds, 1)
     with _server(COST_SLOTS, SERVICE, FIRST) as server:
         await _open(server, instants[:20], instants[20])  # what is done once: certificates, the first connections
         before = time.process_time()

@@ -58,7 +58,7 @@ class SourceError(ProbeAgentError):
 class BlobDamaged(SourceError):
     """A blob is missing, short, or of other content than its name says; `blob` is its file name."""
 
-    action = "Put the model into its place again (`ops models push`, or the image's build), and deploy anew."
+    action = "Put the model into its place again (`gcloud storage rsync`, or the image's build), and deploy anew."
 
     def __init__(self, blob: str, fault: str) -> None:
         super().__init__(f"blob {blob} {fault}")

@@ -419,7 +419,7 @@ async def test_a_manifest_that_is_none_is_told(bucket: BucketServer, store: Path
     with pytest.raises(SourceError, match="model m") as caught:
         await source(store).fetch(("m",))
 
-    assert "ops models push m" in caught.value.action
+    assert "Copy the store with m again" in caught.value.action
 
 
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "volume is full"), (errno.EROFS, "Read-only")])

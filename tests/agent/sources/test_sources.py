@@ -91,7 +91,7 @@ async def test_a_manifest_that_is_none_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="model m") as caught:
         await MountSource(tmp_path).fetch(("m",))
 
-    assert "ops models push m" in caught.value.action
+    assert "Copy a store with m" in caught.value.action
 
 
 async def test_a_volume_that_cannot_be_read_is_told(tmp_path: Path) -> None:

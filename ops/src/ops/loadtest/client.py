@@ -4,26 +4,22 @@ aiohttp rather than httpx: the tester shares the machine with what it measures, 
 request costs is measured by the benchmark `loadtest_cost`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from types import SimpleNamespace
+from typing import Any, Self
 
 import aiohttp
 
 from ops.loadtest import wire
 from ops.loadtest.errors import ServiceError
 from ops.loadtest.record import Record
+from ops.loadtest.wire import Api, Said
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ops.loadtest.wire import Api, Said
-
+# To connect: a TLS handshake across the world takes one; a server that needs ten is not there.
 CONNECT_SECONDS = 10.0
-"""To connect: a TLS handshake across the world takes one; a server that needs ten is not there."""
 FORBIDDEN = {401, 403}
 KINDS = {404: "not found", 429: "refused (429)", 503: "refused (503)", 504: "time-out (504)"}
 
@@ -38,6 +34,9 @@ class Seen:
     final: Said = wire.NOTHING
     done: bool = False
     error: str | None = None
+    # Whether the request went out on a connection that was used before, and whether the server has answered at all.
+    reused: bool = False
+    answered: bool = False
 
     def more(self, now: float) -> None:
         """Take in one more piece of the answer."""
@@ -67,13 +66,19 @@ class Client:
 
     async def __aenter__(self) -> Self:
         """Open the pool of connections; it has no limit, for a limit would queue where nobody measures."""
-        connector = aiohttp.TCPConnector(limit=0)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, auto_decompress=False)
+        reuse, fresh = aiohttp.TCPConnector(limit=0), aiohttp.TCPConnector(limit=0, force_close=True)
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(_note_reuse)
+        self._session = aiohttp.ClientSession(
+            connector=reuse, timeout=self._timeout, auto_decompress=False, trace_configs=[trace]
+        )
+        self._fresh = aiohttp.ClientSession(connector=fresh, timeout=self._timeout, auto_decompress=False)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close every connection."""
         await self._session.close()
+        await self._fresh.close()
 
     def authorize(self, token: str | None) -> None:
         """Send this token from now on: an identity token, or a key."""
@@ -91,7 +96,7 @@ class Client:
         seen, sent = Seen(), clock()
         kind, detail = None, ""
         try:
-            await self._stream(body, seen, clock)
+            await self._exchange(body, seen, clock)
             kind, detail = ("error in the stream", seen.error) if seen.error is not None else (None, "")
             if kind is None and not seen.done:
                 kind, detail = "cut", "the answer ended without its last line"
@@ -123,10 +128,22 @@ class Client:
             answer_seconds=final.answer,
         )
 
-    async def _stream(self, body: bytes, seen: Seen, clock: Callable[[], float]) -> None:
-        async with self._session.post(
-            self.url + self.api.path, data=body, headers=self._headers, allow_redirects=False
+    async def _exchange(self, body: bytes, seen: Seen, clock: Callable[[], float]) -> None:
+        """Send it; once more on a new connection where the server had closed the reused one while it was idle."""
+        try:
+            await self._stream(self._session, body, seen, clock)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if seen.answered or not seen.reused:
+                raise
+            await self._stream(self._fresh, body, seen, clock)
+
+    async def _stream(
+        self, session: aiohttp.ClientSession, body: bytes, seen: Seen, clock: Callable[[], float]
+    ) -> None:
+        async with session.post(
+            self.url + self.api.path, data=body, headers=self._headers, allow_redirects=False, trace_request_ctx=seen
         ) as response:
+            seen.answered = True
             if response.status != 200:  # noqa: PLR2004 — the one status of an answer
                 self._refuse(response.status, await response.read(), response.headers.get("Location"))
             rest = b""
@@ -146,7 +163,7 @@ class Client:
         if status in FORBIDDEN:
             raise ServiceError(
                 f"{self.url} answered {status} ({words or 'no reason given'}): the token is missing, expired or has no "
-                "right to call; get a new one, as by `gcloud auth print-identity-token`, and go on with --resume"
+                "right to call; get a new one, as by `gcloud auth print-identity-token`"
             )
         if status == 404:  # noqa: PLR2004
             raise ServiceError(
@@ -163,6 +180,11 @@ class Client:
                 answer = await response.json(content_type=None)
                 return answer if isinstance(answer, dict) else {}
         return {}
+
+
+async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    if isinstance(seen := context.trace_request_ctx, Seen):
+        seen.reused = True
 
 
 class _Refused(Exception):

@@ -1,59 +1,70 @@
 """`ops loadtest`: measure, choose, report; compare two runs; write a report anew."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from ops.loadtest import options
+from rich.console import Console
+
+from ops import cli
+from ops.cli import option
+from ops.console import standard_output
+from ops.loadtest import compare as comparing
+from ops.loadtest import measure
 from ops.loadtest.errors import LoadTestError
+from ops.loadtest.options import FILES, Goal, Options
 
-if TYPE_CHECKING:
-    import argparse
-
-    from rich.console import Console
-
+# A shell's status for a program that SIGINT ended.
 INTERRUPTED = 130
-"""A shell's status for a program that SIGINT ended."""
+
+app = cli.make_app("loadtest", "Measure a service, and find containerConcurrency and OLLAMA_NUM_PARALLEL.")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the actions of `ops loadtest`."""
-    actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
-    run_parser = actions.add_parser("run", help="measure a service over a sweep of loads, and choose")
-    options.add_run_arguments(run_parser)
-    compare = actions.add_parser("compare", help="tell in what two runs differ beyond noise")
-    compare.add_argument("first", type=Path, metavar="A.json", help="the run.json that the other is held against")
-    compare.add_argument("second", type=Path, metavar="B.json")
-    compare.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON")
-    report = actions.add_parser("report", help="write the report of a run anew, with other limits or prices")
-    report.add_argument("run_file", type=Path, metavar="run.json")
-    options.add_report_arguments(report)
+@app.command
+def run(options: Options = Options(), goal: Goal = Goal()) -> int:  # noqa: B008 — both are frozen
+    """Measure a service over a sweep of loads, and choose.
+
+    Exit status: 0 a choice, 1 no choice or ended early, 2 bad input, 130 Ctrl-C.
+    """
+    return _ended("run", lambda console: measure.measure(options, goal, console))
 
 
-def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
-    """Run an action. Returns 0: done, with a choice; 1: no choice, or broken off; 2: bad input; 130: Ctrl-C."""
+@app.command
+def compare(
+    first: Annotated[Path, option("run.json to compare with.", metavar="A.json")],
+    second: Annotated[Path, option("run.json that is compared.", metavar="B.json")],
+    /,
+    *,
+    json: Annotated[Path | None, option("File for the comparison as JSON.", metavar="FILE")] = None,
+) -> int:
+    """Show in what two runs differ beyond noise."""
+    return _ended("compare", lambda console: comparing.show(first, second, json, console))
+
+
+@app.command
+def report(
+    run_file: Annotated[Path, option("File of the run.", metavar="run.json")],
+    /,
+    *,
+    goal: Goal = Goal(),  # noqa: B008 — it is frozen
+    out: Annotated[
+        Path | None, option("Folder for the report (default: that of the run).", group=FILES, metavar="FOLDER")
+    ] = None,
+) -> int:
+    """Write the report of a run again, with other limits or prices."""
+    return _ended("report", lambda console: measure.report_again(run_file, out or run_file.parent, goal, console))
+
+
+def _ended(action: str, work: Callable[[Console], int]) -> int:
+    """Do the work; an error is one line and its exit status."""
     try:
-        from ops.console import standard_output  # noqa: PLC0415 — rich and what follows take a second
-
-        console = console or standard_output()
-        if arguments.action == "compare":
-            from ops.loadtest import compare  # noqa: PLC0415
-
-            return compare.show(arguments.first, arguments.second, arguments.json, console)
-        from ops.loadtest import measure  # noqa: PLC0415
-
-        if arguments.action == "report":
-            return measure.report_again(arguments, console)
-        from ops.loadtest import resuming  # noqa: PLC0415
-
-        return measure.measure(resuming.chosen(arguments, arguments.words[2:]), console)
+        return work(standard_output())
     except LoadTestError as error:
-        sys.stderr.write(f"ops loadtest {arguments.action}: {error}\n")
+        sys.stderr.write(f"ops loadtest {action}: {error}\n")
         return error.exit_status
     except BrokenPipeError:
         return 1  # who read the output has left; the files are written before it
     except KeyboardInterrupt:
-        sys.stderr.write(f"ops loadtest {arguments.action}: interrupted\n")
+        sys.stderr.write(f"ops loadtest {action}: interrupted\n")
         return INTERRUPTED

@@ -1,34 +1,28 @@
 """Two runs held against each other: what differs beyond noise."""
 
-from __future__ import annotations
-
 import json
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops.loadtest import figures, run, settings, statistics, words
+from ops.loadtest import figures, run, statistics, words
 from ops.loadtest.errors import InputError
+from ops.loadtest.record import Repetition, Step
+from ops.loadtest.run import Run
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from rich.console import Console
-
-    from ops.loadtest.run import Run
-    from ops.loadtest.step import Repetition, Step
-
+# A run has dozens of figures: of those that do not differ, one in 100 is taken for a difference, not one in 20.
 CONFIDENCE = 0.99
-"""A run has dozens of figures: of those that do not differ, one in 100 is taken for a difference, not one in 20."""
 TIMES = ("ttft", "tpot", "e2e")
 PERCENTS = (50, 95)
+# Of a ratio's logarithm: what is beyond is no number to print.
 MOST = 50.0
-"""Of a ratio's logarithm: what is beyond is no number to print."""
 NOT_SETTINGS = {"target"}
 
 
@@ -70,23 +64,19 @@ def show(first: Path, second: Path, out: Path | None, console: Console) -> int:
     steps = words.plural(len({each.step for each in found}), "load")
     console.print(f"{len(differs)} of {len(found)} figures at {steps} differ beyond noise (99 % intervals)")
     if out is not None:
-        content = [
-            {name: getattr(each, name) for name in ("step", "figure", "first", "second", "ratio", "low", "high")}
-            | {"beyond_noise": each.beyond_noise}
-            for each in found
-        ]
+        content = [asdict(each) | {"beyond_noise": each.beyond_noise} for each in found]
         run.write(out, {"first": str(first), "second": str(second), "settings": changed, "figures": content})
     return 0
 
 
 def settings_of(first: Run, second: Run) -> list[str]:
     """Return a line for each setting, and each fact about the server, that differs."""
-    both = []
-    for each in (first, second):
-        flat = {name: value for name, value in each.settings.items() if name not in NOT_SETTINGS}
-        both.append(flat | {name: _plain(value) for name, value in each.environment.items()})
-    lines = settings.differing(both[1], both[0])
-    return [line.replace(" then, ", " in the first, ").removesuffix(" now") + " in the second" for line in lines]
+    ours, theirs = (each.settings | each.environment for each in (first, second))
+    return [
+        f"{name}: {_plain(ours.get(name))} in the first, {_plain(theirs.get(name))} in the second"
+        for name in sorted((ours.keys() | theirs.keys()) - NOT_SETTINGS)
+        if ours.get(name) != theirs.get(name)
+    ]
 
 
 def compare(first: Run, second: Run) -> list[Difference]:

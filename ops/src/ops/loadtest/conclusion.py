@@ -1,21 +1,16 @@
 """What a run comes to: every step with its cost, the knee, and the rule of thumb beside it. Pure."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ops.cloudrun.prices import HOUR_SECONDS, usd_per_million_tokens
 from ops.cloudrun.scaling import rule_of_thumb
 from ops.loadtest import figures, knee
+from ops.loadtest.knee import Choice, Measured
+from ops.loadtest.limits import Limit
 from ops.loadtest.loads import Loop
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ops.loadtest.knee import Choice, Measured
-    from ops.loadtest.limits import Limit
-    from ops.loadtest.run import Run
+from ops.loadtest.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +88,9 @@ def file_of(run: Run, limits: Sequence[Limit], conclusion: Conclusion) -> dict[s
     known = {(each.parallel, each.load): each for each in conclusion.measured}
     for step, written in zip(run.steps, content["steps"], strict=True):
         if measured := known.get(step.key):
-            written["figures"] = {name: figure.as_json() for name, figure in measured.figures.items()}
+            written["figures"] = dict(measured.figures)
             written["errors"] = figures.errors(step.usable)
-            price = measured.usd_per_million_tokens
-            written["usd_per_million_tokens"] = None if price is None else price.as_json()
+            written["usd_per_million_tokens"] = measured.usd_per_million_tokens
     return content
 
 

@@ -1,20 +1,15 @@
 """Where the token comes from that opens the service: never the command line, which others on a machine can read."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ops.loadtest.errors import InputError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+# For a command that prints a token: gcloud takes some seconds, and may refresh a login over the network.
 COMMAND_SECONDS = 60.0
-"""For a command that prints a token: gcloud takes some seconds, and may refresh a login over the network."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,55 +5,24 @@ are of all requests: who waited in vain has waited longer than any limit. A requ
 share of its tokens that came within the window, so that those cut by the window's edges neither raise nor lower it.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ops.loadtest import limits as limits_
 from ops.loadtest import statistics
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from ops.loadtest.limits import Limit
-    from ops.loadtest.record import Record
-    from ops.loadtest.step import Repetition
+from ops.loadtest.figure import Figure
+from ops.loadtest.limits import Limit
+from ops.loadtest.record import Record, Repetition
 
 PERCENTS = (50, 90, 95, 99)
 LATENCIES = ("ttft", "tpot", "e2e", "server_queue", "outside")
+# At so many instants of a window the requests in flight are counted.
 INSTANTS = 500
-"""At so many instants of a window the requests in flight are counted."""
 SEED = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure with its 95 % interval, None where there was too little for one; base units."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as it stands in a run's file."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
-    def times(self, factor: float) -> Figure:
-        """Return the figure in another unit."""
-        low, high = (None if each is None else each * factor for each in (self.low, self.high))
-        return Figure(self.value * factor, low, high)
-
-    def under(self, numerator: float) -> Figure:
-        """Return `numerator` over the figure; the bounds change places."""
-        low, high = (None if not each else numerator / each for each in (self.high, self.low))
-        return Figure(numerator / self.value if self.value else float("inf"), low, high)
 
 
 def of(repetitions: Sequence[Repetition], limits: Sequence[Limit]) -> dict[str, Figure]:
@@ -192,8 +161,3 @@ def in_flight(repetitions: Sequence[Repetition]) -> NDArray[np.float64]:
         at = np.linspace(repetition.begin, repetition.end, INSTANTS, endpoint=False)
         counts.append(np.searchsorted(sent, at, "right") - np.searchsorted(ended, at, "right"))
     return np.concatenate(counts).astype(np.float64)
-
-
-def values(found: Mapping[str, Figure], name: str) -> float | None:
-    """Return a figure's value, None where it is missing."""
-    return found[name].value if name in found else None

@@ -5,24 +5,19 @@ best: a difference below that is not worth a longer queue. Among these the one w
 loads one without idle slots, then the one whose answers begin the soonest, then that of the fewest slots.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ops.loadtest import limits as limits_
 from ops.loadtest import saturation, words
+from ops.loadtest.figure import Figure
+from ops.loadtest.limits import Limit
 from ops.loadtest.loads import Load, Loop
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from ops.loadtest.figures import Figure
-    from ops.loadtest.limits import Limit
-
+# Throughput that is less than this share below the best is as good as the best.
 WORTH = 0.05
-"""Throughput that is less than this share below the best is as good as the best."""
 
 BESIDE = "measured for the rule of thumb"
 
@@ -99,7 +94,7 @@ class Choice:
             "chosen": {
                 "containerConcurrency": chosen.concurrency,
                 "OLLAMA_NUM_PARALLEL": chosen.parallel,
-                "load": chosen.load.as_json(),
+                "load": chosen.load,
             },
             "reason": self.reason,
         }

@@ -1,16 +1,11 @@
 """Lengths in tokens: fixed, or drawn from a distribution. Pure."""
 
-from __future__ import annotations
-
+import random
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import random
-
+# Tokens; no model here has a longer context.
 LONGEST = 1_000_000
-"""Tokens; no model here has a longer context."""
 NUMBER = r"(\d+(?:\.\d+)?)"
 FORMS = {
     "fixed": re.compile(NUMBER),

@@ -1,24 +1,19 @@
 """The user's limits (`--slo ttft_p95=2s`). Pure."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from ops.loadtest.figures import Figure
-    from ops.loadtest.record import Record
+from ops.loadtest.figure import Figure
+from ops.loadtest.record import Record
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 LATENCY = re.compile(r"(ttft|tpot|e2e)_(p50|p90|p95|p99)=(.+)")
 ERRORS = re.compile(r"errors=(\d+(?:\.\d+)?)%")
 EXPECTED = "expected ttft_p95=2s (ttft, tpot or e2e; p50, p90, p95 or p99), or errors=1%"
+# The share of failed requests that is borne where no limit names one.
 DEFAULT_ERRORS = 0.01
-"""The share of failed requests that is borne where no limit names one."""
 
 
 def duration(text: str) -> float:

@@ -1,7 +1,5 @@
 """The service on this machine: `ops up` as a process of its own, so that its front does not compete with the clock."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import copy
@@ -11,8 +9,10 @@ import re
 import signal
 import sys
 import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -21,52 +21,63 @@ from ops.loadtest.errors import InputError, LocalError
 from ops.up import manifest, runtime
 from ops.up.errors import UpError
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-
 PARALLEL = "OLLAMA_NUM_PARALLEL"
 OPEN = re.compile(r"the ingress is open: (\S+)")
+# For `ops up` to open its ingress: a large model from a slow disk; the file's own startup budget ends it before.
 START_SECONDS = 600.0
-"""For `ops up` to open its ingress: a large model from a slow disk; the file's own startup budget ends it before."""
+# For `ops up` to stop: it gives its containers 10 s, as the platform does.
 STOP_SECONDS = 20.0
-"""For `ops up` to stop: it gives its containers 10 s, as the platform does."""
 LAST_LINES = 5
 
 
-def read(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class LocalService:
+    """A service.yaml as it was read, and which of its containers are Ollama's and the agent's."""
+
+    path: Path
+    document: dict[str, Any]
+    ollama: frozenset[str]
+    agents: frozenset[str]
+
+
+def read(path: Path) -> LocalService:
     """Return a service.yaml; raises InputError for what `ops up` would not run."""
     try:
-        manifest.read_service(path)
+        containers = manifest.read_service(path).containers
         document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     except UpError as error:
         raise InputError(str(error)) from error
-    return document
+    return LocalService(
+        path,
+        document,
+        frozenset(each.name for each in containers if runtime.is_ollama(each)),
+        frozenset(each.name for each in containers if runtime.is_agent(each)),
+    )
 
 
-def sha256(path: Path) -> str | None:
-    """Return the checksum of a file's content; None where it cannot be read."""
+def sha256(path: Path | None) -> str | None:
+    """Return the checksum of a file's content; None where there is none, or it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path else None
     except OSError:
         return None
 
 
 def adapted(
-    document: Mapping[str, Any], path: Path, *, parallel: int | None, concurrency: int, variables: Mapping[str, str]
+    service: LocalService, *, parallel: int | None, concurrency: int, variables: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the service as it is to be measured.
 
     OLLAMA_NUM_PARALLEL is set in both containers, the operator's variables in Ollama's. containerConcurrency is what is
     looked for, so the front must let through as many as are tried.
     """
-    changed: dict[str, Any] = copy.deepcopy(dict(document))
+    changed = copy.deepcopy(service.document)
     spec = changed["spec"]["template"]["spec"]
     spec["containerConcurrency"] = max(1, min(1000, concurrency))
-    known = {each.name: each for each in manifest.read_service(path).containers}
     for container in spec["containers"]:
-        is_ollama = runtime.is_ollama(known[container["name"]])
-        wanted = dict(variables) if is_ollama else {}
-        if parallel is not None and (is_ollama or runtime.is_agent(known[container["name"]])):
+        name = container["name"]
+        wanted = dict(variables) if name in service.ollama else {}
+        if parallel is not None and name in service.ollama | service.agents:
             wanted[PARALLEL] = str(parallel)
         kept = [each for each in container.get("env") or [] if each.get("name") not in wanted]
         container["env"] = kept + [{"name": name, "value": value} for name, value in wanted.items()]
@@ -83,7 +94,7 @@ def _written(document: Mapping[str, Any]) -> Iterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def running(document: Mapping[str, Any], arguments: Sequence[str]) -> AsyncIterator[tuple[str, Service]]:
+async def running(document: Mapping[str, Any], arguments: Sequence[str]) -> AsyncIterator[tuple[str, "Service"]]:
     """Run `ops up` with a service; yields its address and the running service, and stops it at the end.
 
     Raises:

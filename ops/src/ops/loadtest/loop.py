@@ -4,25 +4,20 @@ Open: the instants are fixed before; a request that the tester itself sends late
 that waiting is never left out (coordinated omission). Closed: a fixed number of users, each waiting for its answer.
 """
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
 
 from ops.loadtest import saturation
 from ops.loadtest.record import Record
 from ops.loadtest.saturation import Count
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+Send = Callable[[int, float, float | None], Awaitable[Record]]
+"""Sends request NUMBER of a repetition that began at INSTANT; the last is the intended second, None: at once."""
 
-    Send = Callable[[int, float, float | None], Awaitable[Record]]
-    """Sends request NUMBER of a repetition that began at INSTANT; the last is the intended second, None: at once."""
-
+# Between two looks at the counts: for the display, and for the verdict on saturation.
 LOOK_SECONDS = 0.25
-"""Between two looks at the counts: for the display, and for the verdict on saturation."""
+# For what is under way when a step is stopped early: what would take longer is cut, and recorded as unfinished.
 DRAIN_SECONDS = 1.0
-"""For what is under way when a step is stopped early: what would take longer is cut, and recorded as unfinished."""
 UNFINISHED = "unfinished"
 
 

@@ -1,87 +1,68 @@
 """One run from its options to its report: it owns the run, and writes it whenever there is more to keep."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import platform
 import secrets
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from ops.cloudrun.prices import PriceUnknown
-from ops.loadtest import conclusion, lengths, limits, local, money, run, settings, stopping, words, workload
-from ops.loadtest.conclusion import Rule
+from ops.loadtest import conclusion, lengths, limits, local, money, run, stopping, words, workload
+from ops.loadtest.conclusion import Conclusion, Rule
 from ops.loadtest.credentials import Credentials
-from ops.loadtest.errors import InputError, LoadTestError, LocalError
+from ops.loadtest.errors import InputError, LoadTestError
+from ops.loadtest.limits import Limit
+from ops.loadtest.options import Goal, Options
 from ops.loadtest.progress import Display, row_of, table
-from ops.loadtest.settings import Settings
+from ops.loadtest.run import Run
 from ops.loadtest.sweep import Sweep
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from rich.console import Console
-
-    from ops.loadtest.conclusion import Conclusion
-    from ops.loadtest.limits import Limit
-    from ops.loadtest.options import Options
-    from ops.loadtest.run import Run
-    from ops.loadtest.step import Repetition
-    from ops.loadtest.workload import Workload
+from ops.loadtest.wire import Api
+from ops.loadtest.workload import Workload
 
 RUN_FILE = "run.json"
+# Options that the figures do not depend on, and those that `_settings` writes in another form.
+NOT_MEASURED = {"url", "up", "concurrency", "rates", "prompts", "token_env", "token_file", "token_command"}
+NOT_MEASURED |= {"label", "out"}
 
 
-def measure(options: Options, console: Console) -> int:
+def measure(options: Options, goal: Goal, console: Console) -> int:
     """Measure, choose, write; returns the exit status."""
     _check(options)
     salt = secrets.token_hex(4)
-    asked, work = _workload(options, salt)
-    file = options.service or options.up
-    document = local.read(file) if file else None
-    chosen = _settings(options, asked)
-    begun = _resumed(options.resume, chosen) if options.resume else _new(options, chosen)
-    begun.salts.append(salt)
-    price = _price(file, document, options.usd_per_hour)
-    keeper = _Keeper(begun, options, price)
-    with Display(console, chosen, options.limits) as display:
-        display.line(_headline(options, chosen), "bold")
+    work = _workload(options, salt)
+    service = local.read(options.up) if options.up else None
+    priced = local.read(goal.service) if goal.service else service
+    price = _price(priced, goal.usd_per_hour)
+    done = Run(settings=_settings(options), environment=_environment(), label=options.label, salt=salt)
+    rule = Rule(goal.model_instances, goal.batch)
+    file = options.out / RUN_FILE
+    with Display(console, options, goal.limits) as display:
+        display.line(_headline(options), "bold")
         sweep = Sweep(
-            begun,
-            chosen,
+            done,
+            options,
             work,
-            rule=Rule(options.models, options.batch),
+            rule=rule,
             credentials=Credentials(options.token_env, options.token_file, options.token_command),
             watcher=display,
-            save=keeper.save,
-            service=(options.up, options.up_options) if options.up else None,
+            save=lambda: run.write(file, done.as_json()),
+            service=service,
         )
         failure = asyncio.run(_run_to_end(sweep))
-    if failure is not None and not keeper.has_more:
-        raise failure  # a file that says nothing more than before is not written
+    if failure is not None and not any(step.repetitions for step in done.steps):
+        raise failure  # nothing was measured: there is nothing to write
     if isinstance(failure, stopping.Stopped):
-        failure = stopping.Stopped(
-            f"interrupted; what was measured is kept, and ops loadtest run --resume {keeper.file} goes on from there"
-        )
-    begun.ended, begun.failure = run.now(), None if failure is None else str(failure)
-    if not isinstance(failure, LocalError):
-        begun.notes += _changed(options, chosen)
-    found = keeper.finish(console)
+        failure = stopping.Stopped(f"interrupted; what was measured is kept in {options.out}")
+    done.ended, done.failure = run.now(), None if failure is None else str(failure)
+    found = _finish(done, goal.limits, rule, price, file, console)
     if failure is not None:
         raise failure
     return 0 if found.choice.chosen else 1
-
-
-def _changed(options: Options, chosen: Settings) -> list[str]:
-    """Say so where the service's file is no longer what was measured."""
-    if options.up is None or local.sha256(options.up) == chosen.service_sha256:
-        return []
-    note = f"{options.up} was changed during the run: what was measured is the service as it was at the begin"
-    sys.stderr.write(f"ops loadtest run: {note}\n")
-    return [note]
 
 
 async def _run_to_end(sweep: Sweep) -> LoadTestError | None:
@@ -93,37 +74,10 @@ async def _run_to_end(sweep: Sweep) -> LoadTestError | None:
     return None
 
 
-class _Keeper:
-    """The run's files."""
-
-    def __init__(self, begun: Run, options: Options, price: float | None) -> None:
-        self._run = begun
-        self._limits = options.limits
-        self._rule = Rule(options.models, options.batch)
-        self._price = price
-        self.file = _file(options)
-        self._before = self._measured()
-
-    @property
-    def has_more(self) -> bool:
-        """Whether anything was measured since the begin."""
-        return self._measured() != self._before
-
-    def _measured(self) -> tuple[tuple[Repetition, ...], ...]:
-        return tuple(tuple(each.repetitions) for each in self._run.steps)
-
-    def save(self) -> None:
-        """Write what there is so far."""
-        run.write(self.file, self._run.as_json())
-
-    def finish(self, console: Console) -> Conclusion:
-        """Work out the conclusion, write everything, and show it."""
-        return _finish(self._run, self._limits, self._rule, self._price, self.file, console)
-
-
 def _finish(
     done: Run, wanted: tuple[Limit, ...], rule: Rule, price: float | None, file: Path, console: Console
 ) -> Conclusion:
+    """Work out the conclusion, write everything, and show it."""
     from ops.loadtest.report import page  # noqa: PLC0415 — matplotlib takes half a second
 
     found = conclusion.conclude(done, wanted, rule, price)
@@ -138,36 +92,37 @@ def _finish(
     return found
 
 
-def report_again(arguments: argparse.Namespace, console: Console) -> int:
+def report_again(source: Path, out: Path, goal: Goal, console: Console) -> int:
     """Write the report of a run's file with the limits and prices of today; returns the exit status."""
-    done, before = run.read(arguments.run_file)
-    wanted = limits.with_default(arguments.slo) if arguments.slo else before.limits or limits.with_default(())
-    document = local.read(arguments.service) if arguments.service else None
-    price = _price(arguments.service, document, arguments.usd_per_hour)
-    if price is None and document is None:
+    done, before = run.read(source)
+    wanted = goal.limits if goal.slo else before.limits or limits.with_default(())
+    price = _price(local.read(goal.service) if goal.service else None, goal.usd_per_hour)
+    if price is None and goal.service is None:
         price = before.usd_per_second
-    out = arguments.out or arguments.run_file.parent
-    file = out / arguments.run_file.name
+    file = out / source.name
     for other in (out / RUN_FILE, file):
         if other.exists() and run.read(other)[0].as_json() != done.as_json():
             raise InputError(f"{other}: is another run, whose report this one would replace; choose another --out")
-    rule = Rule(arguments.model_instances, arguments.batch)
+    rule = Rule(goal.model_instances, goal.batch)
     return 0 if _finish(done, wanted, rule, price, file, console).choice.chosen else 1
 
 
-def _price(file: Path | None, document: Mapping[str, Any] | None, given: float | None) -> float | None:
-    """Return one instance's price a second; None where there is none, which is said where a file should tell it."""
+def _price(service: local.LocalService | None, given: float | None) -> float | None:
+    """Return one instance's price per second; None where it is not known, with a warning where a file should say it."""
     try:
-        return money.usd_per_second(document, given)
+        return money.usd_per_second(service.document if service else None, given)
     except PriceUnknown as error:
-        sys.stderr.write(f"ops loadtest: {file}: no price is worked out: {error}; give yours with --usd-per-hour\n")
+        where = service.path if service else ""
+        sys.stderr.write(f"ops loadtest: {where}: the price is not known: {error}; give it with --usd-per-hour\n")
         return None
 
 
 def _check(options: Options) -> None:
     """Complain before anything starts."""
     if options.url is None and options.up is None:
-        raise InputError("which service? Give its URL, or --up FILE to run one here; --resume FILE goes on with a run")
+        raise InputError("which service? Give its URL, or --up FILE to run one here")
+    if options.url and options.up:
+        raise InputError("URL and --up: give one of them")
     if options.url and len(options.parallel) > 1:
         raise InputError(
             "--parallel takes several values only with --up: a service elsewhere is not restarted from here"
@@ -178,69 +133,36 @@ def _check(options: Options) -> None:
     if len(given) > 1:
         raise InputError("--token-env, --token-file and --token-command: give one of them")
     if any(name == local.PARALLEL for name, _ in options.variables):
-        raise InputError(f"--set {local.PARALLEL}: use --parallel, which the agent is told too")
-    for other in (options.out / RUN_FILE, _file(options)):
-        if other.exists() and (options.resume is None or other.resolve() != options.resume.resolve()):
-            raise InputError(f"{other}: is there already; go on with it by --resume, or choose another --out")
+        raise InputError(f"--set {local.PARALLEL}: use --parallel, which the agent gets too")
+    if (file := options.out / RUN_FILE).exists():
+        raise InputError(f"{file}: is there already; choose another --out")
 
 
-def _file(options: Options) -> Path:
-    """Return the run's file: one that is resumed keeps its name."""
-    return options.out / (options.resume.name if options.resume else RUN_FILE)
-
-
-def _workload(options: Options, salt: str) -> tuple[str | None, Workload]:
-    """Return what is asked, and the checksum of its file."""
+def _workload(options: Options, salt: str) -> Workload:
+    """Return what is sent."""
+    prompt, answer = lengths.parse(options.prompt_tokens), lengths.parse(options.answer_tokens)
     if options.prompts is None:
-        prompt, answer = lengths.parse(options.prompt_tokens), lengths.parse(options.answer_tokens)
-        return None, workload.Synthetic(prompt, answer, options.shared_prefix, options.seed, salt)
-    answer = lengths.parse(options.answer_tokens)
+        return workload.Synthetic(prompt, answer, options.shared_prefix, options.seed, salt)
     if answer.kind != "fixed":
         raise InputError(
             f"--answer-tokens {options.answer_tokens}: with --prompts give a number; a line may have its own max_tokens"
         )
-    requests = workload.read(options.prompts, round(answer.first))
-    return local.sha256(options.prompts), workload.Replay(requests, options.seed)
-
-
-def _settings(options: Options, checksum: str | None) -> Settings:
-    return Settings(
-        target=options.url or str(options.up),
-        local=options.up is not None,
-        service_sha256=local.sha256(options.up) if options.up else None,
-        up_options=options.up_options,
-        api=options.api,
-        model=options.model,
-        loop=options.loop,
-        levels=options.levels,
-        parallel=options.parallel,
-        variables=dict(options.variables),
-        arrivals=options.arrivals,
-        prompt_tokens=options.prompt_tokens,
-        answer_tokens=options.answer_tokens,
-        shared_prefix=options.shared_prefix,
-        prompts_sha256=checksum,
-        seed=options.seed,
-        temperature=options.temperature,
-        warmup=options.warmup,
-        duration=options.duration,
-        repetitions=options.repetitions,
-        timeout=options.timeout,
+    return workload.Replay(
+        workload.read(options.prompts, round(answer.first), native=options.api is Api.NATIVE), options.seed
     )
 
 
-def _new(options: Options, chosen: Settings) -> Run:
-    return run.Run(chosen.as_json(), _environment(), options.label, options=list(options.words))
-
-
-def _resumed(path: Path, chosen: Settings) -> Run:
-    begun, _ = run.read(path)
-    if differ := settings.differing(chosen.as_json(), begun.settings):
-        raise InputError(
-            f"--resume {path}: that run was of other settings ({'; '.join(differ)}); give the same, or start anew"
-        )
-    begun.failure = begun.ended = None
-    return begun
+def _settings(options: Options) -> dict[str, Any]:
+    """Return every choice that the figures depend on; files stand there by the checksum of their content."""
+    kept = {name: value for name, value in asdict(options).items() if name not in NOT_MEASURED}
+    return {
+        "target": options.target,
+        "local": options.up is not None,
+        "service_sha256": local.sha256(options.up),
+        "loop": options.loop,
+        "levels": options.levels,
+        "prompts_sha256": local.sha256(options.prompts),
+    } | kept
 
 
 def _environment() -> dict[str, Any]:
@@ -251,10 +173,10 @@ def _environment() -> dict[str, Any]:
     }
 
 
-def _headline(options: Options, chosen: Settings) -> str:
-    where = f"{options.up} on this machine" if options.up else str(options.url)
-    steps = len(chosen.levels) * max(1, len(chosen.parallel))
-    seconds = (chosen.warmup + chosen.duration) * chosen.repetitions * steps
+def _headline(options: Options) -> str:
+    where = f"{options.up} on this machine" if options.up else options.target
+    steps = len(options.levels) * max(1, len(options.parallel))
+    seconds = (options.warmup + options.duration) * options.repetitions * steps
     about = f"{words.number(seconds / 60)} min" if seconds >= 60 else f"{seconds:.0f} s"  # noqa: PLR2004 — a minute
-    each = f"{words.plural(steps, 'step')} of {chosen.repetitions} × {chosen.duration:g} s"
-    return f"{where}: {chosen.loop} loop, {each}, {about} or more"
+    each = f"{words.plural(steps, 'step')} of {options.repetitions} × {options.duration:g} s"
+    return f"{where}: {options.loop} loop, {each}, {about} or more"

@@ -1,15 +1,11 @@
 """What an instance costs: from its service.yaml and the list prices, or the operator's own figure."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from ops.cloudrun.prices import HOUR_SECONDS, Instance, PriceUnknown, list_prices, usd_per_hour
 from ops.loadtest.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 UNITS = {
     "": 1 / 2**30,

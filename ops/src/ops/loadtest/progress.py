@@ -1,35 +1,28 @@
 """How far a run has come: a table that grows and a bar below it on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group
+from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from ops.console import Printer
-from ops.loadtest import figures, words
+from ops.loadtest import figure, figures, words
+from ops.loadtest.figure import Figure
+from ops.loadtest.limits import Limit
+from ops.loadtest.options import Options
+from ops.loadtest.record import Step
+from ops.loadtest.saturation import Count
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from rich.console import Console, RenderableType
-
-    from ops.loadtest.figures import Figure
-    from ops.loadtest.limits import Limit
-    from ops.loadtest.saturation import Count
-    from ops.loadtest.settings import Settings
-    from ops.loadtest.step import Step
-
+# Between two lines of a repetition where the output is no terminal.
 LINE_SECONDS = 10.0
-"""Between two lines of a repetition where the output is no terminal."""
 BAR_COLUMNS = 24
+# The last ones: a picture taller than the terminal would lose its foot, where the bar is.
 LIVE_ROWS = 12
-"""The last ones: a picture taller than the terminal would lose its foot, where the bar is."""
 COLUMNS = ("load", "slots", "requests/s", "tokens/s", "TTFT p50", "TTFT p95", "token p50", "e2e p95", "errors")
 
 
@@ -43,10 +36,10 @@ class Row(NamedTuple):
 class Display:
     """Shows a sweep; use it as a context. It is the sweep's watcher."""
 
-    def __init__(self, console: Console, settings: Settings, limits: Sequence[Limit]) -> None:
+    def __init__(self, console: Console, options: Options, limits: Sequence[Limit]) -> None:
         self._printer = Printer(console)
         self._is_live = console.is_terminal
-        self._settings = settings
+        self._options = options
         self._limits = limits
         self._rows: dict[object, Row] = {}
         self._now = "starting"
@@ -81,7 +74,7 @@ class Display:
     def begins(self, step: Step, repetition: int) -> None:
         """Tell that a repetition begins."""
         self._count = None
-        self._now = f"{step}, {repetition + 1} of {self._settings.repetitions}"
+        self._now = f"{step}, {repetition + 1} of {self._options.repetitions}"
         self._begun = self._told = time.monotonic()
 
     def counts(self, count: Count) -> None:
@@ -103,12 +96,12 @@ class Display:
             self.line(f"{step}: not run, {step.skipped}")
             return
         shown = ", ".join(f"{name} {cell}" for name, cell in zip(COLUMNS[2:], row.cells[2:], strict=True))
-        times = f" ({repetition + 1} of {self._settings.repetitions})"
+        times = f" ({repetition + 1} of {self._options.repetitions})"
         self.line(f"{step}{times}: {shown}" + (f" · stopped: {step.stopped}" if step.stopped else ""))
 
     def __rich__(self) -> RenderableType:
         """Return the picture of this instant."""
-        seconds = self._settings.warmup + self._settings.duration
+        seconds = self._options.warmup + self._options.duration
         done = min(time.monotonic() - self._begun, seconds) if self._count else 0.0
         grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=seconds, completed=done, width=BAR_COLUMNS)
@@ -140,7 +133,7 @@ def row_of(step: Step, found: Mapping[str, Figure]) -> Row:
     slots = words.NONE if step.parallel is None else str(step.parallel)
     if step.skipped:
         return Row((str(step.load), slots, step.skipped), "dim")
-    times = [words.seconds(figures.values(found, name)) for name in ("ttft_p50", "ttft_p95", "tpot_p50", "e2e_p95")]
-    rates = [words.number(figures.values(found, name)) for name in ("requests_per_second", "tokens_per_second")]
-    failed = words.share(figures.values(found, "error_share"))
+    times = [words.seconds(figure.value(found, name)) for name in ("ttft_p50", "ttft_p95", "tpot_p50", "e2e_p95")]
+    rates = [words.number(figure.value(found, name)) for name in ("requests_per_second", "tokens_per_second")]
+    failed = words.share(figure.value(found, "error_share"))
     return Row((str(step.load), slots, *rates, *times, failed), "yellow" if step.stopped else "")

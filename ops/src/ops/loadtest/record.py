@@ -1,26 +1,24 @@
-"""What is kept of one request. Instants are seconds since its repetition began, on the tester's monotonic clock."""
+"""What was measured: requests, the repetitions that hold them, and the steps that hold these.
 
-from __future__ import annotations
+Instants are seconds since the repetition began, on the tester's monotonic clock.
+"""
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
 
-from ops.loadtest import checked
+from msgspec import Struct
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from ops.loadtest.loads import Load
 
-DIGITS = 6
-"""Microseconds: finer than what an event loop can tell."""
+# Why a repetition stopped that the operator, or a fault of the whole run, ended.
+INTERRUPTED = "interrupted"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True, array_like=True):
     """One request. `intended` is when it should have gone out: in a closed loop that is when it did.
 
     `first` and `last` are the arrivals of the first and the last part of the answer that hold text; `error` is the
     kind of failure, None for a whole answer. The last four are Ollama's own, seconds, of its final line; None where
-    the server does not tell.
+    the server does not report them.
     """
 
     intended: float
@@ -56,7 +54,7 @@ class Record:
 
     @property
     def server_queue(self) -> float | None:
-        """Seconds that the request waited inside Ollama: its total less what it says of load, prompt and answer."""
+        """Seconds that the request waited inside Ollama: its total less its load, prompt and answer."""
         if self.total_seconds is None:
             return None
         known = (self.load_seconds or 0.0) + (self.prompt_seconds or 0.0) + (self.answer_seconds or 0.0)
@@ -68,35 +66,52 @@ class Record:
         return None if self.total_seconds is None else max(0.0, self.end - self.sent - self.total_seconds)
 
 
-NAMES = tuple(field.name for field in fields(Record))
-MAYBE = checked.NUMBER + checked.NOTHING
-KINDS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("intended", "sent", "end"), checked.NUMBER),
-    "output_tokens": (int,),
-    "error": checked.TEXT + checked.NOTHING,
-    "detail": checked.TEXT,
-}
-"""What a column of a file may hold; the others `MAYBE`."""
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """One go. Requests meant for [`begin`, `end`) seconds are measured; those before are the warm-up."""
+
+    records: tuple[Record, ...]
+    begin: float
+    end: float
+    stopped: str | None = None
+
+    @property
+    def measured(self) -> list[Record]:
+        """The records that count, in order of their intended instants."""
+        return sorted((r for r in self.records if self.begin <= r.intended < self.end), key=lambda r: r.intended)
+
+    @property
+    def seconds(self) -> float:
+        """The length of the measured window."""
+        return self.end - self.begin
 
 
-def to_columns(records: Sequence[Record]) -> dict[str, list[Any]]:
-    """Return records as columns, which is how the run's file holds them."""
-    return {name: [_rounded(getattr(record, name)) for record in records] for name in NAMES}
+@dataclass(slots=True)
+class Step:
+    """One load under one setting. `parallel` is OLLAMA_NUM_PARALLEL where it is known; `skipped` says why not run."""
 
+    parallel: int | None
+    load: Load
+    repetitions: list[Repetition] = field(default_factory=list)
+    skipped: str | None = None
 
-def from_columns(columns: Mapping[str, Sequence[Any]]) -> list[Record]:
-    """Return the records of a run's file.
+    @property
+    def key(self) -> tuple[int | None, Load]:
+        """What tells it from the other steps of a run."""
+        return self.parallel, self.load
 
-    Raises:
-        KeyError, TypeError, ValueError: a column is missing, holds what it must not, or they differ in length.
+    @property
+    def usable(self) -> list[Repetition]:
+        """The repetitions that figures are made of: one that was interrupted only where there is no whole one."""
+        whole = [each for each in self.repetitions if each.stopped != INTERRUPTED]
+        return whole or self.repetitions
 
-    """
-    for name in NAMES:
-        for value in columns[name]:
-            checked.value(name, value, KINDS.get(name, MAYBE))
-    rows = zip(*(columns[name] for name in NAMES), strict=True)
-    return [Record(*row) for row in rows]
+    @property
+    def stopped(self) -> str | None:
+        """Why it ended before its time, None where it did not."""
+        return next((each.stopped for each in self.usable if each.stopped), None)
 
-
-def _rounded(value: Any) -> Any:
-    return round(value, DIGITS) if isinstance(value, float) else value
+    def __str__(self) -> str:
+        """Name it as a person would."""
+        slots = "" if self.parallel is None else f", {self.parallel} slot{'s' * (self.parallel != 1)}"
+        return f"{self.load}{slots}"

@@ -1,24 +1,21 @@
-"""A run, and the file that holds everything of it: written after each repetition, so that nothing measured is lost."""
+"""A run, and the file that holds all of it: written after each repetition, so that nothing measured is lost."""
 
-from __future__ import annotations
-
-import json
 import os
 import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ops.loadtest import checked, limits, step
+import msgspec
+
+from ops.loadtest import limits
 from ops.loadtest.errors import InputError, LoadTestError
+from ops.loadtest.limits import Limit
+from ops.loadtest.record import Step
 
-if TYPE_CHECKING:
-    from ops.loadtest.limits import Limit
-    from ops.loadtest.step import Step
-
-SCHEMA = "probe-agent/loadtest/1"
-"""Raised with every change that an older reader would misread."""
+# Raised with every change that an older reader would misread.
+SCHEMA = "probe-agent/loadtest/2"
 
 
 def now() -> str:
@@ -26,44 +23,34 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Run:
     """What was asked for, where, and what came of it. `settings` and `environment` are JSON."""
 
     settings: dict[str, Any]
     environment: dict[str, Any]
+    schema: str = SCHEMA
     label: str = ""
     steps: list[Step] = field(default_factory=list)
-    salts: list[str] = field(default_factory=list)
-    """What made prompts new to the server: one for the run, and one more for each time that it was resumed."""
+    # What makes this run's prompts new to the server.
+    salt: str = ""
     started: str = field(default_factory=now)
     ended: str | None = None
+    # Why the run ended before its time, None where it did not.
     failure: str | None = None
-    """Why the run ended before its time, None where it did not."""
+    # What a reader must know beside the figures.
     notes: list[str] = field(default_factory=list)
-    """What a reader must know beside the figures."""
-    options: list[str] = field(default_factory=list)
-    """The words of the command line, for who resumes it."""
 
     def find(self, key: object) -> Step | None:
-        """Return the step of that setting and load, None where there is none yet."""
+        """Return the step of that setting and load, None where there is none."""
         return next((each for each in self.steps if each.key == key), None)
 
     def as_json(self) -> dict[str, Any]:
         """Return what a run's file holds while it is measured; the figures and the choice are added at its end."""
-        return {
-            "schema": SCHEMA,
-            "label": self.label,
-            "started": self.started,
-            "ended": self.ended,
-            "failure": self.failure,
-            "notes": self.notes,
-            "options": self.options,
-            "settings": self.settings,
-            "environment": self.environment,
-            "salts": self.salts,
-            "steps": [each.as_json() for each in self.steps],
-        }
+        content: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        for step, written in zip(self.steps, content["steps"], strict=True):
+            written["stopped"] = step.stopped
+        return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +61,17 @@ class Judged:
     usd_per_second: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Conclusion:
+    usd_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    limits: tuple[str, ...] = ()
+    conclusion: _Conclusion = _Conclusion()
+
+
 def read(path: Path) -> tuple[Run, Judged]:
     """Read a run's file; returns the run, and how it was judged.
 
@@ -82,45 +80,28 @@ def read(path: Path) -> tuple[Run, Judged]:
 
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'is not UTF-8'})") from error
+        content = msgspec.json.decode(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give the run.json of a load test") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no JSON ({error}); give the run.json of a load test") from error
+        raise InputError(f"{path}: is not JSON ({error}); give the run.json of a load test") from error
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
-        raise InputError(f"{path}: is no load test's run ({SCHEMA}), its schema is {str(schema)[:60]!r}")
+        raise InputError(f"{path}: is not a load test's run ({SCHEMA}), its schema is {str(schema)[:60]!r}")
     try:
-        return _run(content), _judged(content)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from error
+        judged = msgspec.convert(content, _Judgement)
+        wanted = tuple(limits.parse(each) for each in judged.limits)
+        return msgspec.convert(content, Run), Judged(wanted, judged.conclusion.usd_per_second)
+    except ValueError as error:  # msgspec's name the place: Expected `float`, got `str` - at `$.steps[0].load.level`
+        raise InputError(f"{path}: is damaged ({error}); measure again") from error
 
 
-def _run(content: dict[str, Any]) -> Run:
-    maybe = checked.TEXT + checked.NOTHING
-    kinds = {"label": checked.TEXT, "started": checked.TEXT, "ended": maybe, "failure": maybe}
-    found = checked.of(content, settings=(dict,), environment=(dict,), steps=(list,), salts=(list,), **kinds)
-    checked.value("loaded", found["environment"].get("loaded"), (dict, *checked.NOTHING))
-    notes, options = (checked.texts(name, content.get(name, [])) for name in ("notes", "options"))
-    steps = [step.from_json(each) for each in found.pop("steps")]
-    if len({each.key for each in steps}) < len(steps):
-        raise ValueError("a step stands there twice")
-    return Run(**found, steps=steps, notes=notes, options=options)
-
-
-def _judged(content: dict[str, Any]) -> Judged:
-    wanted = checked.value("limits", content.get("limits", []), (list,))
-    found = checked.value("conclusion", content.get("conclusion"), (dict, *checked.NOTHING)) or {}
-    price = checked.value("usd_per_second", found.get("usd_per_second"), checked.NUMBER + checked.NOTHING)
-    return Judged(tuple(limits.parse(checked.value("limits", each, checked.TEXT)) for each in wanted), price)
-
-
-def write(path: Path, content: dict[str, Any]) -> None:
+def write(path: Path, content: object) -> None:
     """Write a file whole or not at all; raises LoadTestError where it cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            json.dump(content, file, separators=(",", ":"), allow_nan=False, default=str)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(msgspec.json.encode(content, enc_hook=str))
         Path(file.name).chmod(0o644)
         os.replace(file.name, path)  # noqa: PTH105 — the same, and atomic
     except OSError as error:

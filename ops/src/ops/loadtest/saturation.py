@@ -1,29 +1,24 @@
 """When a load is more than the service can take. Pure: counts in, verdicts out."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+# Fewer answers say nothing about a rate.
 LEAST_FINISHED = 10
-"""Fewer answers say nothing about a rate."""
+# A shorter window sees one burst.
 LEAST_SECONDS = 1.0
-"""A shorter window sees one burst."""
+# By how many standard deviations of a Poisson count the arrivals of a window must exceed its completions.
 DEVIATIONS = 4.0
-"""By how many standard deviations of a Poisson count the arrivals of a window must exceed its completions."""
+# A service that leaves more than this share of what is offered undone, beyond chance, does not keep up with it.
 BEHIND = 0.05
-"""A service that leaves more than this share of what is offered undone, beyond chance, does not keep up with it."""
+# Above this share of failures a step measures failures.
 MOSTLY = 0.5
-"""Above this share of failures a step measures failures."""
 LEAST_FAILED = 20
+# A step up in concurrency that brings less throughput than this share more brought nothing.
 GAIN = 0.05
-"""A step up in concurrency that brings less throughput than this share more brought nothing."""
+# One step without gain may be noise; after two the service is past its knee.
 STEPS_WITHOUT_GAIN = 2
-"""One step without gain may be noise; after two the service is past its knee."""
 
 
 @dataclass(frozen=True, slots=True)

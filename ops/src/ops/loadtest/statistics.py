@@ -1,29 +1,23 @@
 """Percentiles, and how sure they are. Pure."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
+# Bootstrap repetitions: enough for the two digits that an interval is read with.
 RESAMPLES = 400
-"""Bootstrap repetitions: enough for the two digits that an interval is read with."""
 CONFIDENCE = 0.95
+# Fewer blocks than this give intervals that are too narrow to be believed: none is given then.
 LEAST_BLOCKS = 6
-"""Fewer blocks than this give intervals that are too narrow to be believed: none is given then."""
+# Two say too little of how repetitions differ: the interval would be some times as wide as the figure.
 LEAST_REPETITIONS = 3
-"""Two say too little of how repetitions differ: the interval would be some times as wide as the figure."""
+# A percentile that fewer requests than this exceed is the slowest one's: its interval would hold far below 95 %.
 LEAST_BEYOND = 4
-"""A percentile that fewer requests than this exceed is the slowest one's: its interval would hold far below 95 %."""
+# The normal quantile of 95 %, both sides.
 Z = 1.959964
-"""The normal quantile of 95 %, both sides."""
 
 
 def percentile(values: Sequence[float] | NDArray[np.float64], percent: float) -> float:

@@ -1,16 +1,12 @@
 """The two wire formats: what is sent, and what a line of the answer says. Pure."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ops.loadtest.workload import Request
+from ops.loadtest.workload import Request
 
 NANOSECONDS = 1e-9
 
@@ -115,6 +111,12 @@ def _openai(chunk: Mapping[str, Any]) -> Said:
         text += (delta.get("content") or "") + (delta.get("reasoning") or "")
     usage = chunk.get("usage") or {}
     return Said(text=text, prompt_tokens=usage.get("prompt_tokens"), output_tokens=usage.get("completion_tokens"))
+
+
+def model_names(answer: Mapping[str, Any]) -> list[str]:
+    """Return the models that a server lists: Ollama's `models`, or `data` of `/v1/models`."""
+    listed = answer.get("models") or answer.get("data") or []
+    return [str(each.get("name") or each.get("id")) for each in listed]
 
 
 def refusal(content: bytes) -> str:

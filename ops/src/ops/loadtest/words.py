@@ -1,11 +1,6 @@
 """Figures as people read them. Pure."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ops.loadtest.figures import Figure
+from ops.loadtest.figure import Figure
 
 NONE = "–"
 

@@ -11,8 +11,7 @@ import httpx
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from ops.gguf_file import Header, NotGguf, Tensor, read_header
-from ops.models import local
-from ops.models.errors import ModelsError
+from ops.plan import stored
 from ops.plan.errors import PlanRefused, SourceError
 from ops.plan.gguf_facts import ModelShape, model_shape
 from ops.plan.metadata import ShapeUnknown
@@ -39,7 +38,7 @@ def shape_of(model: str, *, store: Path | None, url: str | None, environ: Mappin
             return _from_server(model, url)
         if model.endswith(".gguf") or Path(model).is_file():
             return from_gguf(Path(model))
-        return _from_store(model, [store] if store else local.stores(environ))
+        return _from_store(model, [store] if store else stored.stores(environ))
     except ShapeUnknown as error:
         raise PlanRefused(f"{model}: {error}") from error
 
@@ -61,15 +60,12 @@ def _header(path: Path) -> Header:
 
 
 def _from_store(model: str, stores: list[Path]) -> ModelShape:
-    try:
-        found = local.find(model, stores)
-    except ModelsError as error:
-        raise SourceError(str(error)) from error
-    weights = found.manifest.weights
+    store, manifest = stored.find(model, stores)
+    weights = manifest.weights
     if weights is None:
         raise SourceError(f"{model}: its manifest names no weights; pull it again: ollama pull {model}")
-    projectors = [found.store / blob.path for blob in found.manifest.blobs if blob.media_type == PROJECTOR_MEDIA_TYPE]
-    return from_gguf(found.store / weights.path, model, projectors)
+    projectors = [store / blob.path for blob in manifest.blobs if blob.media_type == PROJECTOR_MEDIA_TYPE]
+    return from_gguf(store / weights.path, model, projectors)
 
 
 def _from_server(model: str, url: str) -> ModelShape:

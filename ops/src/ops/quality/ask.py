@@ -1,22 +1,18 @@
 """All questions to one service, greedily and with a seed; the answers as they are streamed."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from ops.loadtest.errors import ServiceError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
+# On loopback: it listens or it does not.
 CONNECT_SECONDS = 5.0
-"""On loopback: it listens or it does not."""
+# From one token to the next, the first included: a long prompt on a slow CPU, as Cloud Run's own request time-out.
 READ_SECONDS = 300.0
-"""From one token to the next, the first included: a long prompt on a slow CPU, as Cloud Run's own request time-out."""
 SEED = 1
 
 

@@ -1,24 +1,18 @@
 """How far a comparison has come: a bar for each type of cache on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, Self
+from collections.abc import Sequence
+from typing import Self
 
-from rich.console import Group
+from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from ops.console import Printer
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console, RenderableType
-
+# Between two lines of a type where the output is no terminal.
 LINE_SECONDS = 10.0
-"""Between two lines of a type where the output is no terminal."""
 BAR_COLUMNS = 24
 
 

@@ -1,22 +1,16 @@
 """What a comparison of KV cache types found: for people, and as JSON."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ops.loadtest import run
 from ops.quality import divergence
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from ops.quality.ask import Answers
-    from ops.quality.divergence import Summary
+from ops.quality.ask import Answers
+from ops.quality.divergence import Summary
 
 SCHEMA = "probe-agent/quality/1"
 MEMORY = "memory, by Ollama's own figure*"

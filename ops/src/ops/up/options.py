@@ -181,3 +181,10 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"expected seconds above 0, found {text!r}")
     return seconds
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `ops up`."""
+    from ops.up import command  # noqa: PLC0415 — a quarter of a second of imports that no other command needs
+
+    return command.run(from_arguments(arguments))

@@ -101,9 +101,7 @@ class GcsSource:
             content = bucket.blob(self._prefix + path).download_as_bytes(**_patience())
             return read_manifest(model, content)
         except ManifestRefused as error:
-            raise SourceError(
-                str(error), action=f"`ops models push {model} {self._url}` puts it there again."
-            ) from error
+            raise SourceError(str(error), action=f"Copy the store with {model} again: gcloud storage rsync.") from error
 
     def _deliver(self, bucket: "Bucket", blob: BlobRef, stop: Stop) -> None:
         """Bring one blob to its place; a wrong one is fetched once more."""

@@ -30,7 +30,7 @@ def translated(url: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except exceptions.NotFound as error:
-        action = "Check PROBE_AGENT_MODEL_BUCKET; `ops models push` puts a model there, manifest and blobs."
+        action = "Check PROBE_AGENT_MODEL_BUCKET; copy the store into it, manifests and blobs."
         raise SourceError(f"{url}: no such bucket or object: {_object(error)}", action=action) from error
     except (exceptions.GoogleAPIError, TransportError, RequestException) as error:
         if isinstance(error, exceptions.Forbidden | exceptions.Unauthorized):

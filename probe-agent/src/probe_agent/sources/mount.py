@@ -61,9 +61,9 @@ class MountSource:
             return read_manifest(model, (self._folder / manifest_path(model)).read_bytes())
         except FileNotFoundError:
             reason = f"model {model} is not on the volume at {self._folder}"
-            raise SourceError(reason, action=f"`ops models push {model} gs://…` puts it there.") from None
+            raise SourceError(reason, action=f"Copy a store with {model} into the volume.") from None
         except ManifestRefused as error:
-            raise SourceError(str(error), action=f"`ops models push {model} gs://…` puts it there again.") from error
+            raise SourceError(str(error), action=f"Copy a store with {model} into the volume again.") from error
 
     def _check_one(self, stop: Stop, blob: BlobRef) -> None:
         read = 0

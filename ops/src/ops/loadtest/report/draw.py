@@ -1,31 +1,25 @@
 """What each plot shows, drawn on axes."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ops.loadtest import figures, statistics, words
+from ops.loadtest import statistics, words
+from ops.loadtest.conclusion import Conclusion
+from ops.loadtest.figure import Figure
+from ops.loadtest.knee import Measured
+from ops.loadtest.limits import Limit
+from ops.loadtest.record import Step
 from ops.loadtest.report import labels, pareto
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from matplotlib.axes import Axes
-
-    from ops.loadtest.conclusion import Conclusion
-    from ops.loadtest.knee import Measured
-    from ops.loadtest.limits import Limit
-    from ops.loadtest.step import Step
-
+# Read on white and on near-black; the markers differ too, for eyes that do not tell colours apart.
 COLOURS = ("#3b82c4", "#d9822b", "#2a9d6f", "#9b6bc7", "#d0554f", "#2b9aa8", "#a08020", "#808890")
-"""Read on white and on near-black; the markers differ too, for eyes that do not tell colours apart."""
 MARKERS = "osD^vPX*"
+# Times above which an axis of times is logarithmic.
 SPREAD = 30.0
-"""Times above which an axis of times is logarithmic."""
 NAMES = {"ttft": "time to first token", "tpot": "time per output token", "e2e": "end-to-end latency"}
 
 
@@ -153,7 +147,7 @@ def _short(step: Step) -> str:
     return str(step.load) if step.parallel is None else f"{step.load} · {step.parallel} sl."
 
 
-def _bars(shown: Sequence[figures.Figure]) -> list[list[float]]:
+def _bars(shown: Sequence[Figure]) -> list[list[float]]:
     lows = [each.value - (each.value if each.low is None else min(each.low, each.value)) for each in shown]
     highs = [(each.value if each.high is None else max(each.high, each.value)) - each.value for each in shown]
     return [lows, highs]

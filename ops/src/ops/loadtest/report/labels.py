@@ -1,28 +1,23 @@
 """Labels of points, placed where they cover neither each other nor what is drawn."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+Points = NDArray[np.float64]
 
-    from matplotlib.axes import Axes
-    from numpy.typing import NDArray
-
-    Points = NDArray[np.float64]
-
+# Of the text, in points.
 SIZE = 9
-"""Of the text, in points."""
+# Points from a label's point to its nearest edge, the nearest first.
 AWAY = (5.0, 9.0, 14.0)
-"""Points from a label's point to its nearest edge, the nearest first."""
+# Right or left of its point, above or below it, the best first.
 SIDES = tuple(each for each in product((1, -1, 0), (1, -1, 0)) if each != (0, 0))
-"""Right or left of its point, above or below it, the best first."""
+# Pixels between two samples of a line.
 STEP = 2.0
-"""Pixels between two samples of a line."""
 COVERED, OUTSIDE, CROSSED, FAR = 1000, 3000, 2, 1
 """What it costs to cover a marker or a label, to leave the axes, to cover a line's sample, to lie further off."""
 
@@ -35,12 +30,12 @@ class Box(NamedTuple):
     right: float
     high: float
 
-    def overlaps(self, other: Box) -> bool:
+    def overlaps(self, other: "Box") -> bool:
         """Say whether the two have a place in common."""
         across = self.left < other.right and other.left < self.right
         return across and self.low < other.high and other.low < self.high
 
-    def within(self, other: Box) -> bool:
+    def within(self, other: "Box") -> bool:
         """Say whether all of it lies in the other."""
         across = other.left <= self.left and self.right <= other.right
         return across and other.low <= self.low and self.high <= other.high

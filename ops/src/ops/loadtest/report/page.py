@@ -1,25 +1,20 @@
 """The page: one HTML file that needs nothing else, the answer first."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from ops.loadtest import figures, words
+from ops.loadtest import figure, figures, words
+from ops.loadtest.conclusion import Conclusion
 from ops.loadtest.errors import LoadTestError
+from ops.loadtest.figure import Figure
+from ops.loadtest.knee import Measured
+from ops.loadtest.limits import Limit
+from ops.loadtest.record import Step
 from ops.loadtest.report import plots
 from ops.loadtest.report.style import CSS
 from ops.loadtest.report.summary import lines as summary
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from ops.loadtest.conclusion import Conclusion
-    from ops.loadtest.knee import Measured
-    from ops.loadtest.limits import Limit
-    from ops.loadtest.run import Run
-    from ops.loadtest.step import Step
+from ops.loadtest.run import Run
 
 FILE = "report.html"
 PLOTS = "plots"
@@ -118,23 +113,22 @@ def _row(step: Step, each: Measured | None, found: Conclusion) -> str:
 
 
 def _cells(each: Measured) -> Iterator[str]:
-    found: Mapping[str, figures.Figure] = each.figures
+    found: Mapping[str, Figure] = each.figures
     for name in ("requests_per_second", "tokens_per_second"):
         yield _cell(found.get(name), words.number)
     for name in (*TIMES, "server_queue_p95", "outside_p95"):
         yield _cell(found.get(name), words.seconds)
     yield _cell(found.get("goodput"), words.number)
-    yield words.share(figures.values(found, "error_share"))
-    yield words.number(figures.values(found, "requests"))
+    yield words.share(figure.value(found, "error_share"))
+    yield words.number(figure.value(found, "requests"))
     yield _cell(each.usd_per_million_tokens, words.dollars)
 
 
-def _cell(figure: figures.Figure | None, write: object) -> str:
-    assert callable(write)  # noqa: S101 — for the type checker
-    if figure is None:
+def _cell(shown: Figure | None, write: Callable[[float], str]) -> str:
+    if shown is None:
         return words.NONE
-    sure = words.plus_minus(figure)
-    return f"{write(figure.value)}" + (f"<small>{sure}</small>" if sure else "")
+    sure = words.plus_minus(shown)
+    return f"{write(shown.value)}" + (f"<small>{sure}</small>" if sure else "")
 
 
 def _settings(run: Run) -> str:

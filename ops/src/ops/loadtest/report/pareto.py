@@ -1,11 +1,6 @@
 """The Pareto front: the points that no other beats both ways. Pure."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

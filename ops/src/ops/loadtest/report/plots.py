@@ -1,35 +1,29 @@
 """The plots, drawn once for the page (the page's own ink, so that dark and light both read) and once as PNG."""
 
-from __future__ import annotations
-
 import io
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
-from ops.loadtest import figures
+from ops.loadtest import figure
+from ops.loadtest.conclusion import Conclusion
+from ops.loadtest.limits import Limit
+from ops.loadtest.record import Step
 from ops.loadtest.report import draw
+from ops.loadtest.run import Run
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from matplotlib.axes import Axes
-
-    from ops.loadtest.conclusion import Conclusion
-    from ops.loadtest.limits import Limit
-    from ops.loadtest.run import Run
-    from ops.loadtest.step import Step
-
+# Stands for the page's own colour of text in an SVG; no other part of a plot has it.
 INK = "#102030"
-"""Stands for the page's own colour of text in an SVG; no other part of a plot has it."""
 PRINT_INK = "#1f2328"
+# Inches: with text of 10 points it still reads when a phone shows it 320 pixels wide.
 WIDTH = 4.6
-"""Inches: with text of 10 points it still reads when a phone shows it 320 pixels wide."""
 CACHED = re.compile(r"(<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>)", re.DOTALL)
 
 
@@ -46,7 +40,7 @@ class Plot:
 
 def plots(run: Run, limits: Sequence[Limit], found: Conclusion) -> list[Plot]:
     """Return the plots that the run has figures for."""
-    shown = [each for each in found.measured if figures.values(each.figures, draw.latency_figure(limits)) is not None]
+    shown = [each for each in found.measured if figure.value(each.figures, draw.latency_figure(limits)) is not None]
     if not shown:
         return []
     name = draw.named(draw.latency_figure(limits))

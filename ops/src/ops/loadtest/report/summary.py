@@ -1,27 +1,21 @@
 """The run in plain words, the answer first. Pure."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from ops.cloudrun.scaling import TARGET
-from ops.loadtest import figures, words
+from ops.loadtest import figure, words
+from ops.loadtest.conclusion import ByRule, Conclusion
+from ops.loadtest.knee import Measured
+from ops.loadtest.limits import Limit
 from ops.loadtest.loads import Loop
+from ops.loadtest.run import Run
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from ops.loadtest.conclusion import ByRule, Conclusion
-    from ops.loadtest.knee import Measured
-    from ops.loadtest.limits import Limit
-    from ops.loadtest.run import Run
-
+# Requests below which a 99th percentile is just the slowest one.
 ENOUGH = 100
-"""Requests below which a 99th percentile is just the slowest one."""
+# Requests below which even a 95th percentile is just the slowest one: nothing is recommended on them.
 LEAST = 20
-"""Requests below which even a 95th percentile is just the slowest one: nothing is recommended on them."""
+# The tester's own delay in sending, 99th percentile, above which it is told.
 LATE_SECONDS = 0.01
-"""The tester's own delay in sending, 99th percentile, above which it is told."""
 
 
 def lines(run: Run, limits: Sequence[Limit], found: Conclusion) -> list[str]:
@@ -37,7 +31,7 @@ def _body(run: Run, limits: Sequence[Limit], found: Conclusion) -> Iterator[str]
         yield f"No choice: {found.choice.reason}."
     else:
         slots = "" if chosen.parallel is None else f" and OLLAMA_NUM_PARALLEL to {chosen.parallel}"
-        requests = int(figures.values(chosen.figures, "requests") or 0)
+        requests = int(figure.value(chosen.figures, "requests") or 0)
         if requests < LEAST:
             little = f"Too little was measured to choose ({words.plural(requests, 'request')}). So far the best:"
             yield f"{little} containerConcurrency {chosen.concurrency}{slots.replace(' to', '')}."
@@ -60,8 +54,7 @@ def _body(run: Run, limits: Sequence[Limit], found: Conclusion) -> Iterator[str]
 def _measured(each: Measured) -> str:
     sure = words.plus_minus(each.figures.get("tokens_per_second")) or "no interval"
     tokens, requests, began, whole = (
-        figures.values(each.figures, name)
-        for name in ("tokens_per_second", "requests_per_second", "ttft_p95", "e2e_p95")
+        figure.value(each.figures, name) for name in ("tokens_per_second", "requests_per_second", "ttft_p95", "e2e_p95")
     )
     text = (
         f"it made {words.number(tokens)} tokens a second ({sure}), {words.number(requests)} requests a second; 95 % of "
@@ -76,7 +69,7 @@ def _measured(each: Measured) -> str:
 
 
 def _scaled(chosen: Measured) -> Iterator[str]:
-    mean = figures.values(chosen.figures, "in_flight_mean")
+    mean = figure.value(chosen.figures, "in_flight_mean")
     if mean is None:
         return
     held = TARGET * chosen.concurrency
@@ -104,7 +97,7 @@ def _cautions(run: Run, found: Conclusion) -> Iterator[str]:
     if skipped:
         yield f"{words.plural(skipped, 'step')} not run: the loads below them were past saturation already."
     chosen = found.choice.chosen
-    requests = chosen and figures.values(chosen.figures, "requests")
+    requests = chosen and figure.value(chosen.figures, "requests")
     if requests and LEAST <= requests < ENOUGH:
         yield f"Caution: the choice rests on {requests:.0f} requests; its 99th percentiles are the slowest one's."
     unmeasured = sum(step.skipped is None and not step.repetitions for step in run.steps)
@@ -115,7 +108,7 @@ def _cautions(run: Run, found: Conclusion) -> Iterator[str]:
             "Caution: the dollars are Cloud Run's list price for the service's hardware over what this machine made: "
             "they compare the loads, and are not what a token costs there."
         )
-    late = max((figures.values(each.figures, "late_p99") or 0.0 for each in found.measured), default=0.0)
+    late = max((figure.value(each.figures, "late_p99") or 0.0 for each in found.measured), default=0.0)
     if late > LATE_SECONDS:
         yield (
             f"Caution: the tester itself sent up to {words.seconds(late)} late (99th percentile), which the latencies "

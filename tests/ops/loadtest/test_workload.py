@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.loadtest import arrivals, lengths, wire, workload
-from ops.loadtest.arrivals import Arrivals
+from ops.loadtest import lengths, wire, workload
 from ops.loadtest.errors import InputError
+from ops.loadtest.loads import Arrivals, schedule
 from ops.loadtest.workload import Replay, Request, Synthetic
 
 
@@ -77,14 +77,14 @@ def test_nothing_is_shared_where_nothing_should_be() -> None:
 def test_arrivals_are_in_order_and_within_the_time(rate: float, seconds: float, seed: int) -> None:
     """Instants rise from 0 and stay below the end; the same seed gives the same."""
     for kind in Arrivals:
-        instants = arrivals.schedule(kind, rate, seconds, seed)
-        assert instants == sorted(instants) == arrivals.schedule(kind, rate, seconds, seed)
+        instants = schedule(kind, rate, seconds, seed)
+        assert instants == sorted(instants) == schedule(kind, rate, seconds, seed)
         assert all(0 <= instant < seconds for instant in instants)
 
 
 def test_poisson_arrivals_have_the_rate_and_the_spread() -> None:
     """Their number is that of the rate; the gaps' deviation is as large as their mean, as for independent users."""
-    instants = arrivals.schedule(Arrivals.POISSON, 50, 400, 1)
+    instants = schedule(Arrivals.POISSON, 50, 400, 1)
     gaps = [after - before for before, after in pairwise(instants)]
     mean = sum(gaps) / len(gaps)
     deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
@@ -96,18 +96,58 @@ def test_a_file_is_replayed_in_its_order(tmp_path: Path) -> None:
     """Prompts and messages are both read; after the last line comes the first, and each stream starts elsewhere."""
     file = tmp_path / "p.jsonl"
     file.write_text('{"prompt": "one"}\n\n{"messages": [{"role": "user", "content": "two"}], "max_tokens": 7}\n')
-    one, two = workload.read(file, 5)
+    one, two = workload.read(file, 5, native=True)
     assert (one.messages[0]["content"], one.answer_tokens) == ("one", 5)
     assert (two.messages[0]["content"], two.answer_tokens) == ("two", 7)
     asked = [Replay((one, two), 1).request("a", n) for n in range(4)]
     assert asked in ([one, two, one, two], [two, one, two, one])
 
 
+def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
+    """U+2028 and U+0085 are text within a line, a byte order mark is none, and CRLF ends a line too."""
+    texts = ["one\u2028two", "one\x85two"]
+    lines = [json.dumps({"prompt": text}, ensure_ascii=False) for text in texts]
+    file = tmp_path / "p.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode() + b"\n")
+    assert [each.messages[0]["content"] for each in workload.read(file, None, native=True)] == texts
+
+
+def test_sharegpt_conversations_are_chats(tmp_path: Path) -> None:
+    """Each turn has its role; answers at the end are left out, so that the model answers the user."""
+    turns = [("system", "Be brief."), ("human", "Hi"), ("gpt", "Hello"), ("human", "Bye"), ("gpt", "Bye")]
+    file = tmp_path / "p.jsonl"
+    file.write_text(json.dumps({"id": "x", "conversations": [{"from": who, "value": text} for who, text in turns]}))
+    (request,) = workload.read(file, 5, native=True)
+    roles = [(each["role"], each["content"]) for each in request.messages]
+    assert roles == [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello"), ("user", "Bye")]
+
+
+PARTS = [
+    {"type": "text", "text": "What is it?"},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUI="}},
+]
+
+
+def test_content_may_be_parts(tmp_path: Path) -> None:
+    """`/v1` gets the parts as they are; `/api/chat` gets their text, and the images in base64."""
+    file = tmp_path / "p.jsonl"
+    file.write_text(json.dumps({"messages": [{"role": "user", "content": PARTS}]}))
+    (openai,), (native,) = (workload.read(file, 5, native=native) for native in (False, True))
+    assert openai.messages[0]["content"] == PARTS
+    assert native.messages[0] == {"role": "user", "content": "What is it?", "images": ["QUI="]}
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "holds no line"),
-        ("{", ":1: is no JSON"),
+        (
+            '{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "https://h/a.png"}]}]}',
+            ":1: /api/chat takes no part such as",
+        ),
+        ('{"conversations": [{"from": "gpt", "value": "x"}]}', ":1: expected"),
+        ('{"conversations": "x"}', ":1: expected"),
+        ("", "has no line"),
+        ("{", ":1: is not JSON"),
         ('{"prompt": "x"}\n[1]', ":2: expected an object"),
         ('{"text": "x"}', ':1: expected "prompt": TEXT'),
         ('{"messages": [{"role": "user"}]}', ":1: expected"),
@@ -119,7 +159,7 @@ def test_a_bad_line_is_named(content: str, complaint: str, tmp_path: Path) -> No
     file = tmp_path / "p.jsonl"
     file.write_text(content)
     with pytest.raises(InputError) as raised:
-        workload.read(file, None)
+        workload.read(file, None, native=True)
     assert complaint in str(raised.value)
     assert str(file) in str(raised.value)
 
@@ -127,7 +167,7 @@ def test_a_bad_line_is_named(content: str, complaint: str, tmp_path: Path) -> No
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """An unreadable file is one line, not a traceback."""
     with pytest.raises(InputError, match="No such file"):
-        workload.read(tmp_path / "none", None)
+        workload.read(tmp_path / "none", None, native=True)
 
 
 @pytest.mark.parametrize("api", wire.Api)

@@ -12,10 +12,9 @@ from lab.browser import CHROMIUM, dumped
 from ops.loadtest import conclusion, limits
 from ops.loadtest.conclusion import Rule
 from ops.loadtest.loads import Load, Loop
-from ops.loadtest.record import Record
+from ops.loadtest.record import Record, Repetition, Step
 from ops.loadtest.report import page
 from ops.loadtest.run import Run
-from ops.loadtest.step import Repetition, Step
 
 LEAST_PIXELS = 7.5
 """The smallest text of a plot on a phone: smaller cannot be read."""
@@ -51,7 +50,8 @@ def a_report(folder: Path) -> Path:
             ] * users
             steps.append(Step(slots, Load(Loop.CLOSED, float(users)), [Repetition(tuple(records), 1, 38 * slow)]))
     steps.append(Step(4, Load(Loop.CLOSED, 32.0), skipped="past saturation"))
-    run = Run({"target": "https://example.invalid", "model": "m<script>"}, {"cores": 2}, "two & four", steps)
+    settings = {"target": "https://example.invalid", "model": "m<script>"}
+    run = Run(settings=settings, environment={"cores": 2}, label="two & four", steps=steps)
     wanted = limits.with_default([limits.parse("ttft_p95=2s")])
     page.write(folder, run, wanted, conclusion.conclude(run, wanted, Rule(), 0.0004))
     return folder / page.FILE

@@ -98,9 +98,9 @@ def test_the_questions_differ() -> None:
     ("words", "complaint"),
     [
         (["/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
-        (["--types", "f16;x"], "no KV cache type 'f16;x'"),
-        (["--types", "f16,q3_1"], "no KV cache type 'q3_1'; expected of f16,q8_0,q4_0,f32"),
-        (["--tokens", "0"], "expected at least 1"),
+        (["--types", "f16;x"], "--types: expected types from f16,q8_0,q4_0,f32"),
+        (["--types", "f16,q3_1"], "found 'q3_1'"),
+        (["--tokens", "0"], "--tokens: expected a whole number from 1"),
         (["--questions", "/nowhere.txt"], "cannot be read"),
     ],
 )

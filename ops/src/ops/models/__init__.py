@@ -1,1 +1,0 @@
-"""`ops models`: models between a local Ollama store and a bucket."""
