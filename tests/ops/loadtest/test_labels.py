@@ -3,13 +3,19 @@
 from itertools import combinations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ops.loadtest.report import draw, labels
+from ops.loadtest import conclusion
+from ops.loadtest.conclusion import Rule
+from ops.loadtest.loads import Load, Loop
+from ops.loadtest.record import Record, Repetition, Step
+from ops.loadtest.report import draw, labels, plots
 from ops.loadtest.report.labels import Box
+from ops.loadtest.run import Run
 
 BOUNDS = Box(0, 0, 300, 200)
 NO_LINES = np.empty((0, 2))
@@ -68,3 +74,25 @@ def test_a_logarithmic_axis_says_so() -> None:
     draw._time_axis(axes, "x", "latency", [0.01, 0.05])
     assert (axes.get_yscale(), axes.get_ylabel()) == ("log", "latency, log scale")
     assert (axes.get_xscale(), axes.get_xlabel()) == ("linear", "latency")
+
+
+@pytest.mark.parametrize("name", ["latency-throughput", "cost-latency"])
+def test_the_ring_around_the_choice_is_not_cut(name: str) -> None:
+    """The chosen load is the last one, at the edge of the data; its ring lies within the axes or is not clipped."""
+    records = tuple(Record(float(at), float(at), at + 1.0, at + 0.5, at + 1.0, 8, 10) for at in range(40))
+    steps = [Step(4, Load(Loop.CLOSED, 4.0), [Repetition(records * 4, 1, 38)])]
+    run = Run(settings={}, environment={}, steps=steps)
+    found = conclusion.conclude(run, (), Rule(), 0.0004)
+    (plot,) = (each for each in plots.plots(run, (), found) if each.name == name)
+    axes = Figure().subplots()
+    plot.draw(axes)
+    assert [line.get_clip_on() for line in axes.lines if line.get_marker() not in ("None", None)] == [False, False]
+
+
+def test_boxes_end_before_the_edge() -> None:
+    """The slowest request's dot has room to its right."""
+    records = tuple(Record(float(at), float(at), at + 1.0, at + 0.5, at + 1.0, 8, 10) for at in range(40))
+    run = Run(settings={}, environment={}, steps=[Step(4, Load(Loop.CLOSED, 1.0), [Repetition(records, 1, 38)])])
+    axes = Figure().subplots()
+    draw.boxes(axes, "ttft", run.steps, conclusion.conclude(run, (), Rule(), None))
+    assert axes.get_xlim()[1] > 0.5 * 1.05

@@ -18,6 +18,8 @@ from ops.loadtest.report import labels, pareto
 # Read on white and on near-black; the markers differ too, for eyes that do not tell colours apart.
 COLOURS = ("#3b82c4", "#d9822b", "#2a9d6f", "#9b6bc7", "#d0554f", "#2b9aa8", "#a08020", "#808890")
 MARKERS = "osD^vPX*"
+# Room around the points, as a share of the axis: the ring around the choice fits into it.
+MARGIN = 0.12
 # Times above which an axis of times is logarithmic.
 SPREAD = 30.0
 NAMES = {"ttft": "time to first token", "tpot": "time per output token", "e2e": "end-to-end latency"}
@@ -53,6 +55,7 @@ def _series(measured: Sequence[Measured]) -> Iterator[tuple[str, list[Measured],
 def latency(axes: Axes, shown: Sequence[Measured], limits: Sequence[Limit], found: Conclusion) -> None:
     """Draw latency over throughput, a line for each number of slots."""
     name = latency_figure(limits)
+    axes.margins(MARGIN)
     for label, points, colour, marker in _series(shown):
         x, y = ([each.figures[key] for each in points] for key in ("tokens_per_second", name))
         axes.errorbar(
@@ -66,6 +69,7 @@ def latency(axes: Axes, shown: Sequence[Measured], limits: Sequence[Limit], foun
             markersize=5,
             linewidth=1.4,
             elinewidth=0.8,
+            clip_on=False,
         )
     _mark(axes, found, lambda each: (each.throughput, each.figures[name].value))
     _limit_lines(axes.axhline, limits, name)
@@ -79,6 +83,7 @@ def latency(axes: Axes, shown: Sequence[Measured], limits: Sequence[Limit], foun
 def cost(axes: Axes, shown: Sequence[Measured], limits: Sequence[Limit], found: Conclusion) -> None:
     """Draw cost over latency, with the Pareto front."""
     name = latency_figure(limits)
+    axes.margins(MARGIN)
     priced = found.usd_per_second is not None
 
     def point(each: Measured) -> tuple[float, float]:
@@ -89,7 +94,7 @@ def cost(axes: Axes, shown: Sequence[Measured], limits: Sequence[Limit], found: 
     able = [each for each in shown if each.throughput > 0]
     for label, points, colour, marker in _series(able):
         x, y = zip(*map(point, points), strict=True)
-        axes.plot(x, y, label=label, color=colour, marker=marker, markersize=5, linewidth=0)
+        axes.plot(x, y, label=label, color=colour, marker=marker, markersize=5, linewidth=0, clip_on=False)
     if front := pareto.front([point(each) for each in able if each.keeps_up()]):
         axes.plot(*zip(*front, strict=True), color=_ink(), linestyle="--", linewidth=1, alpha=0.6, label="Pareto front")
     _mark(axes, found, point)
@@ -140,6 +145,8 @@ def boxes(axes: Axes, latency: str, steps: Sequence[Step], found: Conclusion) ->
     axes.set_yticks(range(len(rows)), rows_named, fontsize=9)
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.grid(visible=False, axis="y")
+    if everything:
+        axes.set_xlim(right=max(everything) * (1 + MARGIN))
     _time_axis(axes, "x", NAMES[latency], everything)
 
 
@@ -167,6 +174,7 @@ def _mark(axes: Axes, found: Conclusion, point: Callable[[Measured], tuple[float
         markeredgewidth=1.8,
         linewidth=0,
         label="chosen",
+        clip_on=False,
     )
 
 
