@@ -20,7 +20,6 @@ from benchmarks import (
     growth,
     held_probe,
     hour,
-    kv_types,
     loadtest,
     overhead,
     plan,
@@ -51,7 +50,6 @@ BENCHMARKS: dict[str, Callable[..., Result]] = {
         prompt_cache,
         fetch,
         plan,
-        kv_types,
         loadtest,
     )
 }
