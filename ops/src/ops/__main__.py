@@ -12,6 +12,8 @@ from ops import cli
 
 # Each command's module is imported when it runs: `ops --help` needs none of them.
 app = cli.make_app("ops", "Operators' tools around probe-agent.")
+app.command("ops.up.command:up", name="up", help="Run a service.yaml on this machine as Cloud Run would.")
+app.command("ops.pin.command:run", name="pin", help="Put image digests into a service's YAML.")
 app.command(
     "ops.loadtest.command:app",
     name="loadtest",
@@ -40,9 +42,7 @@ def _argparse(name: str, module: str, run: str, description: str) -> None:
     app.command(App(name=name, help=description, help_flags=[], version_flags=[], default_command=command))
 
 
-_argparse("up", "ops.up.options", "ops.up.options:run", "Run a service.yaml on this machine as Cloud Run would.")
 _argparse("lint", "ops.lint.command", "ops.lint.command:run", "Check a service.yaml, offline.")
-_argparse("pin", "ops.pin.command", "ops.pin.command:run", "Put image digests into a service's YAML.")
 _argparse(
     "plan",
     "ops.plan.options",

@@ -88,6 +88,15 @@ def repeated(description: str, read: Callable[[str], Any], **more: Any) -> Param
     return Parameter(help=description, converter=convert, n_tokens=1, accepts_keys=False, **more)
 
 
+def named(description: str, read: Callable[[str], tuple[str, Any]], **more: Any) -> Parameter:
+    """Declare an option NAME=VALUE that may be given several times; its value is the mapping of all of them."""
+
+    def convert(_type: object, tokens: Sequence[Token]) -> dict[str, Any]:
+        return dict(read(token.value) for token in tokens)
+
+    return Parameter(help=description, converter=convert, n_tokens=-1, accepts_keys=False, show_default=False, **more)
+
+
 def whole(low: int, high: int) -> Callable[[str], int]:
     """Return a reader of whole numbers from `low` to `high`."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 import yaml
 
+from ops.__main__ import main
 from ops.lint.engine import lint
 from ops.lint.findings import Options
-from ops.pin import command
 
 FILE = Path(__file__).parents[3] / "service.yaml"
 PINNED = f"r.example/p/ollama@sha256:{'a' * 64}"
@@ -20,9 +19,7 @@ BOTH = ("--image", f"ollama={PINNED}", "--image", f"probe-agent={AGENT}")
 
 def pin(*arguments: str) -> int:
     """Run the command as `ops pin` would."""
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args(arguments))
+    return main(["pin", *arguments])
 
 
 def test_only_the_images_change(tmp_path: Path) -> None:

@@ -1,46 +1,44 @@
-"""The command line of `ops pin`."""
+"""`ops pin`: image digests, put into a service's YAML."""
 
-from __future__ import annotations
-
-import argparse  # noqa: TC003 — the annotations are read by people and by mypy alike
 import sys
 from pathlib import Path
+from typing import Annotated
 
 from ops import yaml_edit
+from ops.cli import option, repeated
 from ops.pin.edit import PinError, pinned, read_images, unpinned
 
 DONE, UNPINNED, REFUSED = 0, 1, 2
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `ops pin` takes."""
-    parser.epilog = (
-        "Exit status: 0 written, 1 an image would stay without a digest, 2 the file or an image cannot be used; "
-        "with 1 and 2 nothing is written."
-    )
-    parser.add_argument("file", type=Path, help="the service's YAML; every byte but the images stays")
-    parser.add_argument(
-        "--image", action="append", required=True, metavar="CONTAINER=REF@sha256:HEX", help="may be given repeatedly"
-    )
-    parser.add_argument("--out", type=Path, help="where to write the result (standard output)")
-    parser.add_argument("--allow-unpinned", action="store_true", help="write it though some images have no digest")
+def run(
+    file: Annotated[Path, option("service.yaml; only its images are changed.", metavar="FILE")],
+    /,
+    *,
+    image: Annotated[
+        tuple[str, ...], repeated("Image of a container; repeatable.", str, metavar="CONTAINER=REF@sha256:HEX")
+    ],
+    out: Annotated[Path | None, option("File for the result (default: standard output).", metavar="FILE")] = None,
+    allow_unpinned: Annotated[bool, option("Write the result although some images have no digest.")] = False,
+) -> int:
+    """Put image digests into a service's YAML, so that what was verified is what is deployed.
 
-
-def run(arguments: argparse.Namespace) -> int:
-    """Pin the images; 1 when others have no digest, 2 when the file or an image cannot be used: nothing is written."""
+    Exit status: 0 written, 1 an image would stay without a digest, 2 the file or an image cannot be used. Nothing is
+    written with 1 and 2.
+    """
     try:
-        text = pinned(_read(arguments.file), read_images(arguments.image))
+        text = pinned(_read(file), read_images(image))
         left = unpinned(text)
         for name, reference in left:
             sys.stderr.write(
-                f"ops pin {arguments.file}: {name} stays unpinned: {reference or 'it has no image'} has no digest; "
+                f"ops pin {file}: {name} stays unpinned: {reference or 'it has no image'} has no digest; "
                 f"give --image {name}=REF@sha256:HEX, or --allow-unpinned\n"
             )
-        if left and not arguments.allow_unpinned:
+        if left and not allow_unpinned:
             return UNPINNED
-        _write(text, arguments.out)
+        _write(text, out)
     except (UnicodeError, yaml_edit.NotYaml, yaml_edit.NotSettable, PinError) as error:
-        sys.stderr.write(f"ops pin {arguments.file}: {error}\n")
+        sys.stderr.write(f"ops pin {file}: {error}\n")
         return REFUSED
     return DONE
 

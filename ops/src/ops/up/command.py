@@ -14,6 +14,7 @@ from ops.up import once, report
 from ops.up.errors import InstanceError, LaunchError, UpError
 from ops.up.local_run import running
 from ops.up.manifest import read_service
+from ops.up.options import Options
 from ops.up.plan import make_plan
 from ops.up.screen import Screen
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ops.up.agent_status import AgentWatch
-    from ops.up.options import Options
     from ops.up.plan import Plan
     from ops.up.run_state import LocalRun
 
@@ -34,9 +34,14 @@ INTERRUPTED = 130
 """A shell's status for a program that SIGINT ended."""
 
 
+def up(options: Options = Options()) -> int:  # noqa: B008 — it is frozen
+    """Run a service.yaml on this machine as Cloud Run would: the same containers, probes and gate."""
+    return run(options)
+
+
 def run(options: Options, console: Console | None = None) -> int:
     """Run `ops up`; returns the exit status: 0 well, 1 failed, 2 not started, 130 interrupted."""
-    with Screen(console or standard_output(), logs=options.logs) as screen:
+    with Screen(console or standard_output(), logs=options.shows_logs) as screen:
         try:
             _check(options)
             with _interruptible():
@@ -52,6 +57,8 @@ def run(options: Options, console: Console | None = None) -> int:
 
 def _check(options: Options) -> None:
     """Complain before the run, not after it."""
+    if options.standin and options.image_root:
+        raise LaunchError("--standin and --image-root: give one of them")
     if options.timeout_seconds is not None and not options.once:
         raise LaunchError("--timeout bounds a run of --once: add --once, or leave --timeout out")
     if options.report:
