@@ -1,33 +1,18 @@
 """What an instance costs: from its service.yaml and the list prices, or the operator's own figure."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ops.cloudrun.limits import ACCELERATOR, DEFAULT_CPU, DEFAULT_MEMORY, GPU, cpus, gib
 from ops.cloudrun.prices import HOUR_SECONDS, Instance, PriceUnknown, list_prices, usd_per_hour
 from ops.loadtest.errors import InputError
-
-UNITS = {
-    "": 1 / 2**30,
-    "Ki": 2**-20,
-    "Mi": 2**-10,
-    "Gi": 1.0,
-    "Ti": 2.0**10,
-    "k": 1e3 / 2**30,
-    "M": 1e6 / 2**30,
-    "G": 1e9 / 2**30,
-}
-"""Suffixes of a Kubernetes quantity, in GiB."""
-
-
-ACCELERATOR, GPU = "run.googleapis.com/accelerator", "nvidia.com/gpu"
 
 
 def instance(document: Mapping[str, Any]) -> Instance:
     """Return what one instance of a service has, all its containers together.
 
     Raises:
-        InputError: a limit is no quantity.
+        InputError: a limit is not a quantity.
         PriceUnknown: it has a GPU, and nothing says which.
 
     """
@@ -40,16 +25,16 @@ def instance(document: Mapping[str, Any]) -> Instance:
     gpu = selector.get(ACCELERATOR) if any(GPU in each for each in limits) else None
     if gpu is None and any(GPU in each for each in limits):
         raise PriceUnknown(f"a container asks for {GPU}, but no nodeSelector ({ACCELERATOR}) says which")
-    vcpu = sum(_cpu(str(each.get("cpu", "1"))) for each in limits)
-    gib = sum(_gib(str(each.get("memory", "512Mi"))) for each in limits)
-    return Instance(vcpu, gib, gpu, zonal_redundancy=not off)
+    vcpu = sum(_read(cpus, "cpu", each.get("cpu", DEFAULT_CPU)) for each in limits)
+    memory = sum(_read(gib, "memory", each.get("memory", DEFAULT_MEMORY)) for each in limits)
+    return Instance(vcpu, memory, gpu, zonal_redundancy=not off)
 
 
 def usd_per_second(document: Mapping[str, Any] | None, given: float | None) -> float | None:
     """Return the price of one instance; `given` is by the hour. None: none was given, and there is no service's file.
 
     Raises:
-        InputError: a limit is no quantity.
+        InputError: a limit is not a quantity.
         PriceUnknown: the service has a GPU that the list prices do not tell; the text says why.
 
     """
@@ -63,17 +48,10 @@ def usd_per_second(document: Mapping[str, Any] | None, given: float | None) -> f
     return usd_per_hour(wanted, prices) / HOUR_SECONDS
 
 
-def _cpu(text: str) -> float:
-    try:
-        return float(text.removesuffix("m")) / (1000 if text.endswith("m") else 1)
-    except ValueError:
+def _read(read: Callable[[Any], float | None], name: str, quantity: Any) -> float:
+    found = read(quantity)
+    if found is None:
         raise InputError(
-            f"the service's cpu limit {text!r} is no quantity; give the price with --usd-per-hour"
-        ) from None
-
-
-def _gib(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G)?", text)
-    if not match:
-        raise InputError(f"the service's memory limit {text!r} is no quantity; give the price with --usd-per-hour")
-    return float(match[1]) * UNITS[match[2] or ""]
+            f"the service's {name} limit {quantity!r} is not a quantity; give the price with --usd-per-hour"
+        )
+    return found
