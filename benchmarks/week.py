@@ -101,7 +101,7 @@ async def _week(loop: HurriedLoop, hours: int) -> None:
     supervisor.stop("the week is over")
     await asyncio.gather(running, asking, return_exceptions=True)
     await ollama.close()
-    server.end()
+    server.stop()
     await serving
 
 

@@ -117,7 +117,7 @@ class LoopbackServer:
         """Cut every connection and refuse new ones; does nothing when stopped already."""
         server, self._server = self._server, None
         if server is not None and self._thread is not None:
-            server.end()
+            server.stop()
             self._thread.join(START_SECONDS)
 
     kill = stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import queue
@@ -25,7 +26,29 @@ REFRESH_SECONDS = 0.125
 CLOSE_SECONDS = 2.0
 """For what is still to be written at the end; a reader that stands still does not keep the command from ending."""
 PLAIN_WIDTH = 120
+# What stands for our characters on a terminal without Unicode; any other becomes a question mark.
+PLAIN = "ops-plain"
+PLAIN_FORMS = {
+    "✔": "+",
+    "●": "*",
+    "·": "-",
+    "━": "=",
+    "╸": "-",
+    "│": "|",
+    "─": "-",
+    "…": "~",
+    **dict.fromkeys("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "*"),
+}
 """Columns where the output is no terminal, such as a log of a build."""
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 — this handler is for writing
+    text = error.object[error.start : error.end]
+    return "".join(PLAIN_FORMS.get(each, "?") for each in text), error.end
+
+
+codecs.register_error(PLAIN, _plain)
 
 
 class OutputConsole(Console):
@@ -40,11 +63,11 @@ def standard_output() -> Console:
     """Return the console of the process's own output.
 
     It writes past the buffer of `sys.stdout`: a thread that stands still in a write would hold that buffer's
-    lock, which Python wants at its exit. What the terminal's encoding lacks becomes a question mark.
+    lock, which Python wants at its exit. A character that the terminal's encoding lacks is replaced by a plain one.
     """
     raw = io.FileIO(sys.stdout.fileno(), "w", closefd=False)
     # Written through, the text layer asks no more of what is below than `write`.
-    file = io.TextIOWrapper(raw, sys.stdout.encoding, errors="replace", write_through=True)
+    file = io.TextIOWrapper(raw, sys.stdout.encoding, errors=PLAIN, write_through=True)
     console = OutputConsole(file=file, highlight=False)
     return console if console.is_terminal else OutputConsole(file=file, highlight=False, width=PLAIN_WIDTH)
 

@@ -19,8 +19,8 @@ import httpx
 import ollama
 
 from ops.smollm2 import gguf_path
-from probe_agent.errors import ManifestRefused
-from probe_agent.ollama.store import manifest_path, model_name
+from probe_agent.ollama.names import same_model
+from probe_agent.ollama.store import model_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,11 +45,8 @@ def user_store(environ: Mapping[str, str]) -> Path:
 
 
 def has_model(store: Path, model: str) -> bool:
-    """Say whether a store holds a model, by the manifest file that Ollama keeps for each."""
-    try:
-        return store.joinpath(manifest_path(model)).is_file()
-    except ManifestRefused:  # no store has a model of such a name
-        return False
+    """Whether a store holds a model under any spelling of its name, by the manifest that Ollama keeps for each."""
+    return any(same_model(model, name) for name in model_names(store))
 
 
 def model_names(store: Path) -> list[str]:

@@ -66,7 +66,8 @@ class Command:
     def children(self) -> list[int]:
         """Return the process ids of its containers."""
         text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in text.split()]
+        pids = [int(pid) for pid in text.split()]
+        return [pid for pid in pids if b"keeper.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def end(self, within: float = LIMIT_SECONDS) -> int:
         """Wait for its end; returns the exit status."""
@@ -107,10 +108,31 @@ def test_signal_stops_everything(tmp_path: Path, started: list[Command], number:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the containers")
+def test_containers_and_folders_end_with_a_killed_command(tmp_path: Path, started: list[Command]) -> None:
+    """After `kill -9` of `ops up` no container and no folder of the run is left (B12)."""
+    content = document()
+    (template,) = [content["spec"]["template"]["spec"]]
+    template["volumes"] = [{"name": "shared", "emptyDir": {}}]
+    template["containers"][0]["volumeMounts"] = [{"name": "shared", "mountPath": "/shared"}]
+    words = arguments(tmp_path)
+    write(tmp_path, content)
+    folders = tmp_path / "tmp"
+    folders.mkdir()
+    started.append(up := Command(*words, TMPDIR=str(folders)))
+    up.until("curl ")
+    containers = up.children()
+    assert len(containers) == 2
+    assert list(folders.glob("ops-up-*-shared"))
+    up.process.kill()
+    wait_until(lambda: not any(map(is_alive, containers)), LIMIT_SECONDS, "the containers' end")
+    wait_until(lambda: not list(folders.glob("ops-up-*-shared")), LIMIT_SECONDS, "the folder's end")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the containers")
 def test_second_signal_kills(tmp_path: Path, started: list[Command]) -> None:
     """A container that ignores SIGTERM is killed at the second Ctrl-C, and the status is 130."""
     deaf = f"{sys.executable} -c {shlex.quote(STUBBORN)}"
-    started.append(up := Command(*arguments(tmp_path, server=deaf)))
+    started.append(up := Command(*arguments(tmp_path, "--logs", server=deaf)))
     up.until("deaf")
     containers = up.children()
     up.process.send_signal(signal.SIGINT)
@@ -124,7 +146,7 @@ def test_second_signal_kills(tmp_path: Path, started: list[Command]) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find the containers")
 def test_reader_that_leaves_stops_everything(tmp_path: Path, started: list[Command]) -> None:
     """When nobody reads the output any more, as in `ops up | head`, the run stops and leaves no process."""
-    started.append(up := Command(*arguments(tmp_path)))
+    started.append(up := Command(*arguments(tmp_path, "--logs")))
     up.until("curl ")
     containers = up.children()
     assert up.process.stdout is not None
@@ -137,7 +159,7 @@ def test_reader_that_leaves_stops_everything(tmp_path: Path, started: list[Comma
 def test_closed_terminal_stops_everything(tmp_path: Path, started: list[Command]) -> None:
     """When the terminal goes away (writing is EIO) the run stops in order, and leaves no process."""
     outside, inside = os.openpty()
-    started.append(up := Command(*arguments(tmp_path, f"--port={(port := free_port())}"), output=inside))
+    started.append(up := Command(*arguments(tmp_path, "--logs", f"--port={(port := free_port())}"), output=inside))
     os.close(inside)
     shown = b""
     while b"curl " not in shown:
@@ -167,7 +189,7 @@ def test_poor_encoding_is_no_fault(tmp_path: Path, started: list[Command]) -> No
 
 def test_reader_that_stands_still_stops_nothing(tmp_path: Path, started: list[Command]) -> None:
     """While nobody reads the full output, requests are answered, and Ctrl-C still ends the run in time."""
-    started.append(up := Command(*arguments(tmp_path, f"--port={(port := free_port())}")))
+    started.append(up := Command(*arguments(tmp_path, "--logs", f"--port={(port := free_port())}")))
     up.until("curl ")
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_SECONDS, verify=NO_TLS) as client:
         client.post("/chatter").raise_for_status()
@@ -192,7 +214,9 @@ def test_signal_while_stopping_hides_no_failure(tmp_path: Path, started: list[Co
     file = write(tmp_path, document())
     fakes = [f"--process=server={command('server')}", f"--process=agent={deaf}", "--free-ports"]
     started.append(
-        up := Command(str(file), f"--port={(port := free_port())}", "--probe=tcp", f"--report={report}", *fakes)
+        up := Command(
+            str(file), "--logs", f"--port={(port := free_port())}", "--probe=tcp", f"--report={report}", *fakes
+        )
     )
     up.until("deaf")
     up.until("the ingress is open")

@@ -36,6 +36,10 @@ OFF = frozenset({"0", "f", "false"})
 """How Ollama's variables are switched off."""
 
 
+# Ollama reads 0 in these variables as unset.
+ZERO_IS_UNSET = frozenset({names.CONTEXT, names.SLOTS, names.MODELS})
+
+
 class _Values:
     """Chooses values, and remembers where each came from."""
 
@@ -50,7 +54,7 @@ class _Values:
             self.sources[name] = Source.OPTION
             return told
         written = self._written.get(name)
-        if not written:
+        if not written or (written == "0" and name in ZERO_IS_UNSET):
             self.sources[name] = Source.DEFAULT
             return default
         self.sources[name] = Source.FILE

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import uvicorn
+from probe_agent.http_server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import uvicorn
 
 # What requests get to notice that their client is gone, before they are cancelled.
 _LAST_SECONDS = 0.5
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 # Turns of the event loop from a connection's acceptance to its place in the server's list.
 _TURNS = 3
@@ -41,41 +37,18 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-class AbruptServer(uvicorn.Server):
-    """Serves until `end` or a signal, without uvicorn's ticks of a tenth of a second."""
+class AbruptServer(Server):
+    """Serves until `stop` or a signal."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         # Set once requests are answered.
         self.up = threading.Event()
-        self._ended = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def end(self) -> None:
-        """Stop; from any thread."""
-        self.should_exit = True
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._ended.set)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop at a signal, with exit status 0; by the event loop's handlers, for no tick hears Python's."""
-        signals = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
-        loop = asyncio.get_running_loop()
-        for each in signals:
-            loop.add_signal_handler(each, self.end)
-        try:
-            yield
-        finally:
-            for each in signals:
-                loop.remove_signal_handler(each)
 
     async def main_loop(self) -> None:
-        """Serve until the end."""
-        self._loop = asyncio.get_running_loop()
+        """Serve until the stop."""
         self.up.set()
-        if not self.should_exit:
-            await self._ended.wait()
+        await super().main_loop()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Break every connection, see every request end, and let the application clean up."""

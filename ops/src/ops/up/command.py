@@ -41,7 +41,7 @@ def up(options: Options = Options()) -> int:  # noqa: B008 — it is frozen
 
 def run(options: Options, console: Console | None = None) -> int:
     """Run `ops up`; returns the exit status: 0 well, 1 failed, 2 not started, 130 interrupted."""
-    with Screen(console or standard_output(), logs=options.shows_logs) as screen:
+    with Screen(console or standard_output(), logs=options.shown_logs) as screen:
         try:
             _check(options)
             with _interruptible():

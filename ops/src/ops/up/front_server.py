@@ -11,9 +11,10 @@ import uvicorn
 
 from ops.up.errors import LaunchError
 from ops.up.ports import LOOPBACK
+from probe_agent.http_server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from ops.up.front import IngressFront
 
@@ -21,14 +22,6 @@ BACKLOG = 2048
 """Connections that may wait to be accepted; uvicorn's own default."""
 CLOSE_SECONDS = 1
 """For open answers at the end: their container has been stopped by then."""
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to the command."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @contextlib.asynccontextmanager
@@ -52,12 +45,12 @@ async def serving(front: IngressFront, port: int) -> AsyncIterator[str]:
         date_header=False,
         timeout_graceful_shutdown=CLOSE_SECONDS,
     )
-    server = _Server(config)
+    server = Server(config, signals=False)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.stop()
         await task
         listener.close()
         await front.close()

@@ -9,6 +9,7 @@ from ops.up.errors import LaunchError
 from ops.up.model_choice import ModelChoice
 from ops.up.runtime import Kind, Runtime
 from probe_agent.errors import ManifestRefused
+from probe_agent.ollama.names import same_model
 from probe_agent.prompt_cache.image_manifest import ImageManifest
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ def choice(root: Path, wanted: str | None, *, asked: str | None, environ: Mappin
         manifest = ImageManifest.read((root / MODELS / "manifest.json").read_bytes())
     except (OSError, ManifestRefused) as error:
         raise LaunchError(f"--image-root {root}: {error}; {ADVICE}") from error
-    if asked and ModelChoice(asked).names != (manifest.model,):
+    if asked and not _is_only(manifest.model, asked):
         raise LaunchError(f"--model {asked}: the image at {root} holds {manifest.model} alone; leave --model out")
     named = asked or wanted
-    if named is None or ModelChoice(named).names != (manifest.model,):
+    if named is None or not _is_only(manifest.model, named):
         named = f"{manifest.model}@{manifest.num_ctx}"
     models = root.absolute() / MODELS
     home = local_store.cache_directory(environ) / "home"
@@ -60,3 +61,9 @@ def choice(root: Path, wanted: str | None, *, asked: str | None, environ: Mappin
         "HOME": home,
     }
     return ModelChoice(named, "what the image holds", {name: str(path) for name, path in here.items()})
+
+
+def _is_only(model: str, named: str) -> bool:
+    """Whether `named`, which may list several models, means this one alone."""
+    names = ModelChoice(named).names
+    return len(names) == 1 and same_model(names[0], model)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ops.up import probing, volumes
 from ops.up.errors import InstanceError
 from ops.up.journal import Journal, Kind
+from ops.up.keeper import Keeper
 from ops.up.options import Gating
 from ops.up.probing import Prober
 from ops.up.process import ContainerProcess, exit_reason
@@ -33,6 +34,7 @@ class Instance:
         self._gate = gate
         self._journal = journal
         self._hurry = asyncio.Event()
+        self._keeper = Keeper()
         self._prober = Prober()
         self._containers = plan.service.containers
         self.processes = {container.name: ContainerProcess(container.name, show) for container in self._containers}
@@ -48,7 +50,7 @@ class Instance:
             LaunchError: a container could not be started, or a volume's folder not be made.
 
         """
-        with volumes.made(self._plan.folders):
+        with self._keeper, volumes.made(self._plan.folders, self._keeper.folder):
             try:
                 async with asyncio.TaskGroup() as group:
                     for container in self._containers:
@@ -68,7 +70,7 @@ class Instance:
             await self._passed[name].wait()
         process = self.processes[container.name]
         runtime = self._plan.runtimes[container.name]
-        await process.start(runtime.argv, self._plan.environments[container.name])
+        self._keeper.group(await process.start(runtime.argv, self._plan.environments[container.name]))
         self._journal.note(Kind.CONTAINER_STARTED, container.name)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fail_at_exit(process))
@@ -146,6 +148,8 @@ class Instance:
             hurry.cancel()
             await process.close()
             await ended
+            if process.pid:
+                self._keeper.ended(process.pid)
 
 
 def first_of(failures: ExceptionGroup[Exception]) -> Exception:

@@ -10,6 +10,7 @@ from ops import local_store
 from ops.local_store import StoreError
 from ops.up.errors import LaunchError
 from ops.up.runtime import Kind, Runtime
+from probe_agent.ollama.names import same_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +55,7 @@ def choose(
         store = local_store.user_store(environ)
         if all(local_store.has_model(store, name) for name in choice.names):
             return ModelChoice(choice.models, why, {"OLLAMA_MODELS": str(store)})
-    if asked and choice.names != (local_store.BUNDLED_MODEL,):
+    if asked and not all(same_model(name, local_store.BUNDLED_MODEL) for name in choice.names):
         raise LaunchError(_absent(asked, runtime, environ))
     tokens = min(_number(choice.num_ctx or num_ctx), local_store.BUNDLED_NUM_CTX)
     why = why or "not in this machine's store; a small one is bundled"

@@ -79,7 +79,7 @@ class Options:
     ] = field(default_factory=dict)
     logs: Annotated[
         bool | None,
-        option("Show the containers' output (default: yes, but not with --once).", negative="--no-logs"),
+        option("Containers' output: all or none (default: warnings; none with --once).", negative="--no-logs"),
     ] = None
     report: Annotated[Path | None, option("File for times, early requests and waterfall as JSON.", metavar="FILE")] = (
         None
@@ -92,6 +92,6 @@ class Options:
     ] = None
 
     @property
-    def shows_logs(self) -> bool:
-        """Whether the containers' output is shown."""
-        return not self.once if self.logs is None else self.logs
+    def shown_logs(self) -> bool | None:
+        """Which lines of the containers are shown: True all, None warnings and errors, False none."""
+        return False if self.once and self.logs is None else self.logs

@@ -32,8 +32,8 @@ class ContainerProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
 
-    async def start(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
-        """Start it as the leader of a process group of its own.
+    async def start(self, argv: Sequence[str], environ: Mapping[str, str]) -> int:
+        """Start it as the leader of a process group of its own; returns the number of both.
 
         Raises:
             LaunchError: the program cannot be started.
@@ -46,6 +46,7 @@ class ContainerProcess:
                 self._process = await self._launch(argv, environ, end)
             self._reader = asyncio.create_task(self._read(output))
             opened.pop_all()  # the reader closes it
+        return self._process.pid
 
     async def _launch(
         self, argv: Sequence[str], environ: Mapping[str, str], output: BinaryIO

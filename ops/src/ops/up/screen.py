@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from ops.up.report import Admission
     from ops.up.run_state import LocalRun
 
+# How agents, Ollama and Python mark what went wrong.
+URGENT = re.compile(r"\b(WARN(ING)?|ERROR|CRITICAL|FATAL|panic|Traceback)\b")
+# A table of four columns is readable from here on; below, each substitution is a line of text.
+TABLE_COLUMNS = 80
 COLOURS = ("cyan", "magenta", "yellow", "blue", "green")
 EVENT_STYLES: Mapping[Kind, str] = {
     Kind.GATE_OPEN: "bold green",
@@ -44,8 +49,9 @@ AFTER_PHASES = frozenset({Kind.STARTUP_PASSED, Kind.GATE_OPEN})
 class Screen:
     """Shows a run on a console. On a terminal the checklist stays below the lines; use it as a context."""
 
-    def __init__(self, console: Console, *, logs: bool) -> None:
+    def __init__(self, console: Console, *, logs: bool | None) -> None:
         self._printer = Printer(console)
+        self._columns = console.width
         self._is_live = console.is_terminal
         self._logs = logs
         self._checklist = Checklist()
@@ -81,7 +87,13 @@ class Screen:
         self._substitutions(plan.substitutions, options.file.name)
 
     def _substitutions(self, substitutions: Sequence[Substitution], file: str) -> None:
-        table = Table(box=SIMPLE_HEAD, title="what is otherwise here", title_justify="left", title_style="bold")
+        if self._columns < TABLE_COLUMNS:
+            self._print("what is different here", "bold")
+            for item in substitutions:
+                why = f" ({item.why})" if item.why else ""
+                self._print(f"  {item.where} {item.setting}: {_short(item.here)}, in {file} {item.in_file}{why}")
+            return
+        table = Table(box=SIMPLE_HEAD, title="what is different here", title_justify="left", title_style="bold")
         table.add_column("setting", no_wrap=True)
         for column in (file, "here", "why"):
             table.add_column(column, overflow="fold")
@@ -114,8 +126,8 @@ class Screen:
         self._flush()
 
     def output(self, container: str, line: str) -> None:
-        """Show a line of a container."""
-        if self._logs:
+        """Show a line of a container: with --logs every one, without a choice warnings and errors."""
+        if self._logs or (self._logs is None and URGENT.search(line)):
             prefix = Text(f"{container:>{self._width}} │ ", style=self._colours.get(container, ""))
             self._printer.output(prefix + Text.from_ansi(line))
 
@@ -140,7 +152,7 @@ class Screen:
         self._flush()
         closed = admission.early_seconds is not None and admission.early_seconds <= 0
         if status and status.phases:
-            self._printer.print(waterfall.table(status))
+            self._printer.print(waterfall.table(status, self._columns))
             self._print(waterfall.summary(status, closed=closed))
         self._print(str(admission), "green" if closed else "bold red")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ops.up.errors import LaunchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ops.up.yaml_node import Node
 
@@ -121,8 +121,8 @@ def mount_of(value: str, mounts: Iterable[Mount]) -> Mount | None:
 
 
 @contextlib.contextmanager
-def made(at: Iterable[Folder]) -> Iterator[None]:
-    """Make the new ones of a run's folders, for its user alone; when the body ends they are gone.
+def made(at: Iterable[Folder], keep: Callable[[Path], object]) -> Iterator[None]:
+    """Make the new folders of a run, for its user alone, and remove them at the end; `keep` hears of each before.
 
     Raises:
         LaunchError: a folder cannot be made.
@@ -130,6 +130,7 @@ def made(at: Iterable[Folder]) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         for folder in (each.path for each in at if each.is_new):
+            keep(folder)
             try:
                 folder.mkdir(mode=0o700)
             except OSError as error:

@@ -23,12 +23,15 @@ LABELS = {
     "ready": "READY",
 }
 """The agent's phases, in order, as people read them."""
+# The other columns and the space between them.
+TEXT_COLUMNS = 40
 BAR_CELLS = 40
 STYLES = {"load": "magenta", "first_token": "cyan", "warm_up": "yellow", "ready": "green"}
 
 
-def table(status: AgentStatus) -> Table:
-    """Return the waterfall; each bar begins where the phase before ended."""
+def table(status: AgentStatus, columns: int = 120) -> Table:
+    """Return the waterfall for a terminal of this width; each bar begins where the phase before ended."""
+    cells = max(0, min(BAR_CELLS, columns - TEXT_COLUMNS))
     total = max((phase.at_seconds for phase in status.phases), default=0.0) or 1.0
     result = Table(
         box=SIMPLE_HEAD,
@@ -42,7 +45,7 @@ def table(status: AgentStatus) -> Table:
     result.add_column("")
     for phase in status.phases:
         label = LABELS.get(phase.name, phase.name)
-        result.add_row(label, f"{phase.at_seconds:.3f}", f"{phase.seconds:.3f}", _bar(phase, total))
+        result.add_row(label, f"{phase.at_seconds:.3f}", f"{phase.seconds:.3f}", _bar(phase, total, cells))
     return result
 
 
@@ -59,8 +62,8 @@ def summary(status: AgentStatus, *, closed: bool) -> str:
     return " · ".join(parts)
 
 
-def _bar(phase: Phase, total: float) -> Text:
-    end = round(phase.at_seconds / total * BAR_CELLS)
-    start = min(round((phase.at_seconds - phase.seconds) / total * BAR_CELLS), end)
-    mark = "━" * (end - start) or ("╸" if start < BAR_CELLS else "")
+def _bar(phase: Phase, total: float, cells: int) -> Text:
+    end = round(phase.at_seconds / total * cells)
+    start = min(round((phase.at_seconds - phase.seconds) / total * cells), end)
+    mark = "━" * (end - start) or ("╸" if start < cells else "")
     return Text(" " * start + mark, style=STYLES.get(phase.name, "blue"))
