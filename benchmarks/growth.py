@@ -37,7 +37,7 @@ RESOLVED_SECONDS = 0.1
 """Processor time is counted in ticks of a hundredth of a second: less than ten of them are no figure."""
 LIMIT_WEEK_MIB = 2.0
 METHOD = (
-    "Week: the agent's supervisor and the scripted stand-in in one process whose clock jumps over every wait "
+    "Week: the agent's controller and the scripted stand-in in one process whose clock jumps over every wait "
     "(benchmarks/week.py): all 5 s checks of a week, by real requests over loopback, one eviction each hour, and "
     "/readyz, /livez and /metrics asked by ASGI as often as in production (connections are the hour's business). "
     "Memory is VmRSS at each full hour, the first day left out, in which the allocator fills its pools; its growth is "

@@ -10,7 +10,8 @@ from lab.faults.breaking import STUCK_SECONDS, agent_for, broken
 from lab.faults.cells import MENDED_SECONDS, STUCK, THE_RUNNERS, Cell, Fault, S
 from lab.faults.watched import Witness
 from lab.servers import wait_until
-from probe_agent.settings import PREFIX, Settings
+from probe_agent.settings import Settings
+from probe_agent.variables import PREFIX
 
 if TYPE_CHECKING:
     from lab.faults.breaking import Lane

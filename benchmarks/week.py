@@ -1,6 +1,6 @@
 """A week of watching in minutes: `python -m benchmarks.week HOURS`, one JSON line for each hour that went by.
 
-The agent's supervisor, its endpoints and the scripted stand-in share one event loop, whose clock jumps to the next
+The agent's controller, its endpoints and the scripted stand-in share one event loop, whose clock jumps to the next
 timer whenever nothing is left to do: every check is made, with real requests over loopback, and no time is spent
 between them. The endpoints are asked at production's rates, by ASGI and without a socket. Each hour the model is
 evicted once, so that a new epoch begins.
@@ -81,24 +81,24 @@ async def _week(loop: HurriedLoop, hours: int) -> None:
     serving = asyncio.create_task(server.serve([listener]))
     settings = Settings.from_environ({"PROBE_AGENT_MODEL": "m@2048", "PROBE_AGENT_OLLAMA_URL": url})
     ollama = OllamaClient(url, keep_alive=settings.keep_alive)
-    supervisor = Controller(settings, ollama, clock=loop.time)
-    running = asyncio.create_task(supervisor.run())
+    controller = Controller(settings, ollama, clock=loop.time)
+    running = asyncio.create_task(controller.run())
     asked: Counter[int] = Counter()
-    asking = asyncio.create_task(_ask(agent_app.build(supervisor, supervisor.run), asked))
+    asking = asyncio.create_task(_ask(agent_app.build(controller, controller.run), asked))
     await asyncio.sleep(UNHURRIED_SECONDS)
-    await _until_ready(supervisor)
+    await _until_ready(controller)
     loop.hurried = True
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=CLIENT_SECONDS) as client:
         for hour in range(1, hours + 1):
             await asyncio.sleep(HOUR_SECONDS / 2)
             await client.post("/api/generate", json={"model": "m", "keep_alive": 0})
             await asyncio.sleep(HOUR_SECONDS / 2)
-            await _until_ready(supervisor)
+            await _until_ready(controller)
             app.requests.clear()  # the stand-in's own memory, not the agent's
             engine.starts.clear()
-            _tell(hour, supervisor, asked)
+            _tell(hour, controller, asked)
     asking.cancel()
-    supervisor.stop("the week is over")
+    controller.stop("the week is over")
     await asyncio.gather(running, asking, return_exceptions=True)
     await ollama.close()
     server.stop()
@@ -129,17 +129,17 @@ async def _each(app: ASGIApp, path: str, seconds: float, asked: Counter[int]) ->
         await app(dict(scope), receive, send)
 
 
-async def _until_ready(supervisor: Controller) -> None:
+async def _until_ready(controller: Controller) -> None:
     async with asyncio.timeout(READY_SECONDS):
-        while supervisor.readiness.state is not ReadinessState.READY:  # noqa: ASYNC110 — it has no event of its own
+        while controller.readiness.state is not ReadinessState.READY:  # noqa: ASYNC110 — it has no event of its own
             await asyncio.sleep(0.1)
 
 
-def _tell(hour: int, supervisor: Controller, asked: Counter[int]) -> None:
+def _tell(hour: int, controller: Controller, asked: Counter[int]) -> None:
     figures = {
         "hour": hour,
-        "checks": supervisor.record.checks,
-        "epoch": supervisor.readiness.epoch,
+        "checks": controller.observed.checks,
+        "epoch": controller.readiness.epoch,
         "asked": asked.total(),
         "not_ready": asked[HTTPStatus.SERVICE_UNAVAILABLE],
         "rss_mib": rss_mib(os.getpid()),

@@ -1,4 +1,4 @@
-"""An agent under test: the supervisor in the test's own event loop, against a real server on loopback."""
+"""An agent under test: the controller in the test's own event loop, against a real server on loopback."""
 
 import asyncio
 import contextlib
@@ -17,8 +17,9 @@ from lab.servers import NO_TLS, free_port, wait_until
 from probe_agent.ollama.client import OllamaClient
 from probe_agent.readiness.controller import Controller
 from probe_agent.readiness.states import ReadinessState
-from probe_agent.settings import PREFIX, Settings
+from probe_agent.settings import Settings
 from probe_agent.sources.choose import choose
+from probe_agent.variables import PREFIX
 
 # Short, so that a test is over in a second; long enough for a busy machine to answer in time.
 QUICK = {
@@ -40,18 +41,18 @@ def promised(**environ: str) -> float:
 
 
 class Agent:
-    """A supervisor that runs as long as the `async with` block; `environ` overrides the quick settings."""
+    """A controller that runs as long as the `async with` block; `environ` overrides the quick settings."""
 
     def __init__(self, url: str, **environ: str) -> None:
         given = {"MODEL": "m@2048", **environ}
         variables = {name if name.startswith("OLLAMA_") else f"PROBE_AGENT_{name}": given[name] for name in given}
         self.settings = Settings.from_environ({**QUICK, "PROBE_AGENT_OLLAMA_URL": url, **variables})
         self.server = OllamaClient(url, keep_alive=self.settings.keep_alive)
-        self.supervisor = Controller(self.settings, self.server, source=choose(self.settings, self.server))
+        self.controller = Controller(self.settings, self.server, source=choose(self.settings, self.server))
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self.supervisor.run())
+        self._task = asyncio.create_task(self.controller.run())
         return self
 
     async def __aexit__(
@@ -65,12 +66,12 @@ class Agent:
     @property
     def state(self) -> ReadinessState:
         """The present state."""
-        return self.supervisor.readiness.state
+        return self.controller.readiness.state
 
     @property
     def reason(self) -> str:
         """The present reason."""
-        return self.supervisor.readiness.reason
+        return self.controller.readiness.reason
 
     async def until(self, state: str, reason: str = "") -> None:
         """Wait for a state whose reason holds a text."""

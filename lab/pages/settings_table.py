@@ -3,7 +3,7 @@
 import sys
 
 from lab.pages.made_part import MadePart
-from probe_agent.settings import VARIABLES, Variable
+from probe_agent.variables import VARIABLES, Variable
 
 
 def table() -> str:

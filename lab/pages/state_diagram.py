@@ -37,7 +37,7 @@ def _arrows() -> Iterator[tuple[str, str, list[str]]]:
 def _sources() -> dict[tuple[str, ReadinessState], list[ReadinessState]]:
     sources: dict[tuple[str, ReadinessState], list[ReadinessState]] = defaultdict(list)
     for (state, observation), target in TRANSITIONS.items():
-        sources[observation.__name__, target].append(state)
+        sources[observation, target].append(state)
     return sources
 
 

@@ -1,4 +1,4 @@
-"""What several unit tests need: a clock that stands still, a supervisor that has seen nothing, a log of its own."""
+"""What several unit tests need: a clock that stands still, a controller that has seen nothing, a log of its own."""
 
 import asyncio
 import socket
@@ -38,8 +38,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def supervisor(clock: Clock) -> Iterator[Controller]:
-    """A supervisor of one generating and one embedding model, not running, that started at 1000 s."""
+def controller(clock: Clock) -> Iterator[Controller]:
+    """A controller of one generating and one embedding model, not running, that started at 1000 s."""
     settings = Settings.from_environ({"PROBE_AGENT_MODEL": "smollm2@8192,embeddinggemma@2048"})
     server = OllamaClient(settings.ollama_url, keep_alive=settings.keep_alive)
     yield Controller(settings, server, clock=clock, started=clock.now)

@@ -75,7 +75,7 @@ async def ask(ollama: Ollama, given_settings: Settings) -> None:
     server = OllamaClient(ollama.url, keep_alive=-1)
     for prompt in given_settings.warmup_prompts:
         try:
-            await server.chat(ModelSpec("m", 2048), prompt, timeout=5)
+            await server.chat("m", 2048, prompt, timeout=5)
         except RequestRefused as refusal:
             assert_one_line(refusal.reason)
     await server.close()

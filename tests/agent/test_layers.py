@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("__init__", "text", "errors", "check", "late_import", "strict_json", "cloud_logging", "logs", "http_server"),
     ("ollama",),
-    ("parse", "settings"),
+    ("parse", "variables", "settings"),
     ("sources", "prompt_cache"),
     ("readiness",),
     ("endpoints",),
@@ -24,7 +24,15 @@ LAYERS = (
 )
 LIBRARIES = {"google", "httpx", "ollama", "prometheus_client", "requests", "starlette", "uvicorn"}
 # What decides does no I/O, keeps no time, and logs nothing.
-PURE = ("errors", "ollama/types", "readiness/states", "readiness/conditions", "readiness/backoff", "settings")
+PURE = (
+    "errors",
+    "ollama/types",
+    "readiness/states",
+    "readiness/conditions",
+    "readiness/backoff",
+    "variables",
+    "settings",
+)
 EFFECTS = {"asyncio", "http", "logging", "os", "socket", "ssl", "subprocess", "threading", "time"}
 LONGEST_MODULE = 301
 

@@ -15,8 +15,8 @@ from lab.scripted import Ollama
 from lab.servers import LoopbackServer
 from probe_agent.errors import BadAnswer, ServerUnreachable
 from probe_agent.late_import import whole_or_nothing
-from probe_agent.ollama.client import ANSWER_BYTES, OllamaClient
-from probe_agent.ollama.types import ModelSpec
+from probe_agent.ollama.client import OllamaClient
+from probe_agent.ollama.transport import ANSWER_BYTES
 from probe_agent.server import Complaints
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def test_an_endless_answer_is_broken_off() -> None:
     with LoopbackServer(endless) as url:
         server = OllamaClient(url, keep_alive=-1)
         with pytest.raises(BadAnswer, match="/api/generate answered more than 16 MiB"):
-            await server.load(ModelSpec("m", 2048), timeout=8)
+            await server.load("m", 2048, timeout=8)
         with pytest.raises(BadAnswer, match="/api/show answered more than 16 MiB"):
             await server.show("m", timeout=8)
         await server.close()
@@ -60,8 +60,8 @@ async def test_a_client_that_could_not_be_imported_is_imported_later(
     with monkeypatch.context() as patch:
         patch.setattr(importlib, "import_module", fails)
         with pytest.raises(ServerUnreachable, match=r"client does not load: .*open"):
-            await server.prove(ModelSpec("m", 2048), timeout=5)
-    assert await server.prove(ModelSpec("m", 2048), timeout=5) == 1
+            await server.prove("m", 2048, timeout=5)
+    assert await server.prove("m", 2048, timeout=5) == 1
     await server.close()
 
 
@@ -76,7 +76,7 @@ async def test_a_client_that_could_not_be_imported_need_not_be_closed(
 
     monkeypatch.setattr(importlib, "import_module", fails)
     with pytest.raises(ServerUnreachable):
-        await server.show("m", timeout=5)
+        await server.prove("m", 2048, timeout=5)
     await server.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from probe_agent import __version__
 from probe_agent.__main__ import main
-from probe_agent.settings import VARIABLES
+from probe_agent.variables import VARIABLES
 from tests.agent.conftest import Answer, http_answer
 
 BODY = {"state": "READY", "since_seconds": 1, "reason": "smollm2 answers", "action": "Nothing."}

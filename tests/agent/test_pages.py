@@ -12,8 +12,8 @@ import pytest
 from probe_agent.endpoints import app, paths
 from probe_agent.endpoints.status import status
 from probe_agent.readiness.controller import Controller
-from probe_agent.settings import VARIABLES
 from probe_agent.sources.mount import MountSource
+from probe_agent.variables import VARIABLES
 from tests.agent.conftest import Clock
 from tests.agent.endpoints.test_metrics_status import bring_up
 
@@ -62,19 +62,19 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
     assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
 
 
-async def scrape(supervisor: Controller) -> str:
+async def scrape(controller: Controller) -> str:
     """Return the text of `/metrics` as the application answers it."""
-    transport = httpx.ASGITransport(app.build(supervisor, supervisor.run))
+    transport = httpx.ASGITransport(app.build(controller, controller.run))
     async with httpx.AsyncClient(transport=transport, base_url="http://agent") as client:
         return (await client.get("/metrics")).text
 
 
 @pytest.fixture
-def metric_names(supervisor: Controller, clock: Clock) -> set[str]:
+def metric_names(controller: Controller, clock: Clock) -> set[str]:
     """The names of all metrics of a ready agent that has a source."""
-    supervisor.source = MountSource(Path("/models"))
-    bring_up(supervisor, clock)
-    return set(re.findall(r"^# TYPE (\S+) ", asyncio.run(scrape(supervisor)), re.MULTILINE))
+    controller.source = MountSource(Path("/models"))
+    bring_up(controller, clock)
+    return set(re.findall(r"^# TYPE (\S+) ", asyncio.run(scrape(controller)), re.MULTILINE))
 
 
 def test_the_documented_metrics_are_the_metrics(metric_names: set[str]) -> None:
@@ -105,12 +105,12 @@ def documented_fields() -> Iterator[str]:
             yield around + name
 
 
-def test_the_documented_fields_of_status_are_its_fields(supervisor: Controller, clock: Clock) -> None:
+def test_the_documented_fields_of_status_are_its_fields(controller: Controller, clock: Clock) -> None:
     """The table of fields names each field of a ready agent's `/status`, and no others."""
-    supervisor.source = MountSource(Path("/models"))
-    bring_up(supervisor, clock)
+    controller.source = MountSource(Path("/models"))
+    bring_up(controller, clock)
 
-    assert set(documented_fields()) == set(leaves(status(supervisor.view())))
+    assert set(documented_fields()) == set(leaves(status(controller.view())))
 
 
 def test_every_finding_that_there_can_be_is_explained() -> None:

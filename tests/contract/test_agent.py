@@ -35,7 +35,7 @@ async def test_ready_means_that_a_chat_is_answered(server: OllamaServer) -> None
         assert (answer.load_duration or 0) < 0.5e9, "the chat had to load"
         assert server.loaded()["context_length"] == PINNED_CONTEXT
         assert server.loaded()["expires_at"] > "2100"
-        assert agent.supervisor.record.ollama_version == server.version
+        assert agent.controller.observed.ollama_version == server.version
 
 
 async def test_a_killed_runner_is_noticed_and_restarted(server: OllamaServer) -> None:
@@ -80,9 +80,9 @@ async def test_a_context_that_nobody_chose_is_pinned_as_observed(server: OllamaS
     async with watching(server, PLAIN) as agent:
         await agent.until("READY")
         runner = server.runner()
-        await agent.until_true(lambda: agent.supervisor.record.checks >= 2, lambda: "two checks")
+        await agent.until_true(lambda: agent.controller.observed.checks >= 2, lambda: "two checks")
         assert server.runner() == runner
-        assert agent.supervisor.record.pins[0].num_ctx == server.loaded()["context_length"] == DEFAULT_CONTEXT
+        assert agent.controller.view().models[0].num_ctx == server.loaded()["context_length"] == DEFAULT_CONTEXT
 
 
 async def test_a_runner_that_another_tag_started_is_recognised(server: OllamaServer) -> None:
@@ -90,7 +90,7 @@ async def test_a_runner_that_another_tag_started_is_recognised(server: OllamaSer
     server.load(PLAIN, options={"num_ctx": PINNED_CONTEXT})
     async with watching(server) as agent:
         await agent.until("READY")
-        assert agent.supervisor.record.pins[0].alias == f"{PLAIN}:latest"
+        assert f"{PLAIN}:latest" in agent.controller.observed.aliases.values()
 
 
 async def test_a_client_that_un_pins_is_undone_without_a_reload(server: OllamaServer) -> None:
@@ -99,10 +99,10 @@ async def test_a_client_that_un_pins_is_undone_without_a_reload(server: OllamaSe
         await agent.until("READY")
         runner = server.runner()
         await asyncio.to_thread(server.load, PINNED, keep_alive="5m")
-        await agent.until_true(lambda: agent.supervisor.record.unpinned == 1, lambda: "the new pin")
+        await agent.until_true(lambda: agent.controller.observed.unpinned == 1, lambda: "the new pin")
         await agent.until_true(lambda: server.loaded()["expires_at"] > "2100", lambda: "the pin to be seen")
         assert server.runner() == runner
-        assert agent.supervisor.readiness.epoch == 1
+        assert agent.controller.readiness.epoch == 1
 
 
 async def test_an_evicted_model_is_loaded_again(server: OllamaServer) -> None:
@@ -120,15 +120,15 @@ async def test_the_watch_leaves_a_busy_model_alone(server: OllamaServer) -> None
         await agent.until("READY")
         async with ollama.AsyncClient(str(server.http.base_url)) as client:
             await _count_during(agent, client)
-        assert agent.supervisor.readiness.ready
-        assert agent.supervisor.readiness.epoch == 1
+        assert agent.controller.readiness.ready
+        assert agent.controller.readiness.epoch == 1
 
 
 async def _count_during(agent: Agent, client: ollama.AsyncClient) -> None:
     """Stream answers, the next as soon as one has ended, until three checks were made while they did."""
-    begun, options = agent.supervisor.record.checks, {"temperature": 0, "num_predict": 64}
+    begun, options = agent.controller.observed.checks, {"temperature": 0, "num_predict": 64}
     async with asyncio.timeout(30):
-        while agent.supervisor.record.checks < begun + 3:
+        while agent.controller.observed.checks < begun + 3:
             stream = await client.generate(PINNED, COUNTING, raw=True, stream=True, options=options)
             parts = [part async for part in stream]
             assert parts[-1].done, "the stream was cut"

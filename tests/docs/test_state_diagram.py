@@ -17,4 +17,4 @@ def test_every_transition_is_drawn() -> None:
                 for state in members.get(source) or {ReadinessState(source)}
                 for name in names.split(", ")
             }
-    assert drawn == {(state, seen.__name__, target) for (state, seen), target in TRANSITIONS.items()}
+    assert drawn == {(state, seen.value, target) for (state, seen), target in TRANSITIONS.items()}

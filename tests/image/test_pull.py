@@ -109,7 +109,7 @@ def pulling_agent(server: RealOllama, registry: Registry, **environ: str) -> Age
 
 def told(agent: Agent) -> dict[str, Any]:
     """Return what the status says of the source."""
-    source: dict[str, Any] = status(agent.supervisor.view())["source"]
+    source: dict[str, Any] = status(agent.controller.view())["source"]
     return source
 
 
@@ -160,7 +160,7 @@ async def test_what_an_earlier_pull_left_is_checked(
     flip_a_bit(left)
     async with pulling_agent(pulling, registry, MODEL_STORE=str(tmp_path / "models")) as agent:
         await agent.until("FAILED", f"source pull: blob {weights.file_name} has the content of")
-        assert not agent.supervisor.readiness.latched
+        assert not agent.controller.readiness.startup_passed
 
 
 @pytest.mark.anyio
@@ -168,4 +168,4 @@ async def test_another_model_under_the_name_is_failed(pulling: RealOllama, regis
     """A digest that is not the expected one is told, and nothing is loaded."""
     async with pulling_agent(pulling, registry, MODEL_DIGEST="ab" * 32) as agent:
         await agent.until("FAILED", "has digest")
-        assert not agent.supervisor.readiness.latched
+        assert not agent.controller.readiness.startup_passed

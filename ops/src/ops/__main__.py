@@ -51,17 +51,9 @@ _argparse(
 )
 
 
-# A shell's status for a program that SIGINT ended.
-INTERRUPTED = 130
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one of the commands; returns its exit status."""
-    try:
-        return cli.run(app, argv)
-    except KeyboardInterrupt:  # while a command was being imported, before it handles signals itself
-        sys.stderr.write("ops: interrupted\n")
-        return INTERRUPTED
+    return cli.run(app, argv)
 
 
 if __name__ == "__main__":

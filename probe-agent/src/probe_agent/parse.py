@@ -7,8 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from probe_agent.ollama.names import same_model
 from probe_agent.ollama.prompts import ChatPrompt, read_prompts
-from probe_agent.ollama.types import ModelSpec, same_name
 
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -16,10 +16,13 @@ Choice = TypeVar("Choice", bound=StrEnum)
 MAX_NUM_CTX = 1 << 24  # no model is trained beyond 10M tokens; a larger number is a slip
 DIGEST = re.compile(r"(?:sha256:)?([0-9a-fA-F]{12,64})")
 DURATION = re.compile(r"-?(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h))+")
-ADDRESS = re.compile(r"https?://(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?/?")
+ADDRESS = re.compile(
+    r"(?P<scheme>https?://)?(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?/?"
+)
 # Bucket names: https://cloud.google.com/storage/docs/buckets#naming; a prefix is any path without empty parts.
 BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[^/\s]+)*/?")
 MAX_PORT = 65535
+OLLAMA_PORT = 11434
 SECONDS_OF = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -71,7 +74,7 @@ def models(text: str) -> tuple[tuple[str, int | None], ...]:
             raise ValueError(
                 "expected NAME[@NUM_CTX], more of them after commas: gemma3:4b-it-qat@8192,embeddinggemma@2048"
             )
-        if any(same_name(ModelSpec(other).full_name, ModelSpec(name)) for other, _ in found):
+        if any(same_model(other, name) for other, _ in found):
             raise ValueError(f"{name} is named twice; Ollama holds one context for a model")
         found.append((name, num_ctx(context) if at else None))
     return tuple(found)
@@ -108,11 +111,24 @@ def digests(text: str) -> tuple[str, ...]:
 
 
 def url(text: str) -> str:
-    """Read the address of a server: scheme, host, perhaps a port, no path."""
+    """Read the address of a server: perhaps a scheme, a host, perhaps a port, no path.
+
+    Without a scheme it is read as Ollama reads its own OLLAMA_HOST: HTTP, and port 11434 unless one is given.
+    """
+    if "@" in text:
+        raise ValueError("expected an address without user and password; Ollama knows neither")
     match = ADDRESS.fullmatch(text)
     if not match or not 0 < int(match["port"] or "80") <= MAX_PORT or not _is_host(match["host"]):
         raise ValueError("expected http://HOST:PORT of the Ollama server, without a path")
-    return text.rstrip("/")
+    text = text.rstrip("/")
+    if match["scheme"]:
+        return text
+    return f"http://{text}" if match["port"] else f"http://{text}:{OLLAMA_PORT}"
+
+
+def slots(text: str) -> int:
+    """Read OLLAMA_NUM_PARALLEL; 0 lets Ollama choose, which is one slot."""
+    return integer(0, 1024, "slots")(text) or 1
 
 
 def bucket(text: str) -> str:
@@ -144,7 +160,7 @@ def _is_host(host: str) -> bool:
 def prompts(text: str) -> tuple[ChatPrompt, ...]:
     """Read the JSON-lines file at this path."""
     try:
-        return read_prompts(Path(text).read_text(encoding="utf-8-sig"))  # some editors put a mark before the text
+        return read_prompts(Path(text).read_bytes().decode("utf-8-sig"))  # some editors put a mark before the text
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

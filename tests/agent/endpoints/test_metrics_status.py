@@ -1,4 +1,4 @@
-"""What `/status`, the probes' bodies and `/metrics` say, made from a supervisor's state."""
+"""What `/status`, the probes' bodies and `/metrics` say, made from a controller's state."""
 
 import json
 from dataclasses import replace
@@ -14,16 +14,7 @@ from probe_agent.ollama.types import ModelSpec, RunningModel, StoredModel
 from probe_agent.readiness.cold_start import Phase
 from probe_agent.readiness.controller import Controller
 from probe_agent.readiness.observed import Observed
-from probe_agent.readiness.states import (
-    ModelLoaded,
-    ModelVerified,
-    Observation,
-    Proof,
-    ReadinessState,
-    ServerUp,
-    StopRequested,
-    WarmUpDone,
-)
+from probe_agent.readiness.states import Kind, Observation, ReadinessState
 from tests.agent.conftest import Clock
 
 DIGEST = "9521" * 16
@@ -36,14 +27,6 @@ RESIDENT = RunningModel(
     context_length=8192,
     expires_at=None,
 )
-PROOF = Proof(
-    model="smollm2",
-    digest=DIGEST,
-    context_length=8192,
-    memory_bytes=200_000_000,
-    vram_bytes=50_000_000,
-    tokens=1,
-)
 NEVER_SEEN = {
     "digest": None,
     "size_bytes": None,
@@ -54,28 +37,22 @@ NEVER_SEEN = {
 }
 
 
-def bring_up(supervisor: Controller, clock: Clock) -> None:
-    """Let the supervisor see a whole start: 0.1 s to the port, 2 s of load, ready after 3 s."""
-    record = supervisor.record
+def bring_up(controller: Controller, clock: Clock) -> None:
+    """Let the controller see a whole start: 0.1 s to the port, 2 s of load, ready after 3 s."""
+    observed = controller.observed
     for phase, at in [(Phase.PORT_OPEN, 0.1), (Phase.API_ANSWERS, 0.3), (Phase.MODEL_VERIFIED, 0.5)]:
-        record.mark(phase, 1000.0 + at)
-    record.mark(Phase.LOAD, 1002.5, loaded_bytes=98_000_000)
-    record.ollama_version = "0.32.15"
-    record.stored["smollm2"], record.resident["smollm2"] = STORED, RESIDENT
+        observed.mark(phase, 1000.0 + at)
+    observed.mark(Phase.LOAD, 1002.5, loaded_bytes=98_000_000)
+    observed.ollama_version = "0.32.15"
+    observed.stored["smollm2"], observed.running["smollm2"] = STORED, RESIDENT
     clock.now = 1003.0
-    seen: list[Observation] = [
-        ServerUp(reason="it answers"),
-        ModelVerified(reason="loading"),
-        ModelLoaded(reason="warming", epoch=1, proofs=(PROOF,)),
-        WarmUpDone(reason="smollm2@8192 answers", epoch=1),
-    ]
-    for observation in seen:
-        supervisor._observe(observation)
+    for kind in (Kind.SERVER_UP, Kind.MODEL_VERIFIED, Kind.MODEL_LOADED, Kind.WARM_UP_DONE):
+        controller._observe(Observation(kind=kind, reason="as it should be", tokens=(1,)))
 
 
-def scraped(supervisor: Controller) -> dict[str, float]:
+def scraped(controller: Controller) -> dict[str, float]:
     """Return every sample of a scrape by its name and labels, as Prometheus reads them."""
-    text = metrics.exposition(metrics.registry_of(supervisor.view)).decode()
+    text = metrics.exposition(metrics.registry_of(controller.view)).decode()
     return {
         sample.name + "".join(f"{{{name}={label}}}" for name, label in sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -83,10 +60,10 @@ def scraped(supervisor: Controller) -> dict[str, float]:
     }
 
 
-def test_the_summary_says_state_reason_action_and_since(supervisor: Controller, clock: Clock) -> None:
+def test_the_summary_says_state_reason_action_and_since(controller: Controller, clock: Clock) -> None:
     """A probe's body names the state, why it is so, since when, and what to do."""
     clock.now += 12.3456
-    said = summary(supervisor.view())
+    said = summary(controller.view())
 
     assert said["state"] == "UNREACHABLE"
     assert said["reason"] == "waiting for Ollama at http://127.0.0.1:11434"
@@ -97,9 +74,9 @@ def test_the_summary_says_state_reason_action_and_since(supervisor: Controller, 
     assert abs(datetime.now(UTC) - since - timedelta(seconds=12.3456)) < timedelta(seconds=5)
 
 
-def test_at_first_the_status_knows_little(supervisor: Controller) -> None:
+def test_at_first_the_status_knows_little(controller: Controller) -> None:
     """Before Ollama was seen the status has its whole shape, and null for all that is not known."""
-    said = status(supervisor.view())
+    said = status(controller.view())
 
     assert (said["startup"], said["epoch"]) == (False, 0)
     assert said["agent"] == {"version": __version__, "uptime_seconds": 0.0}
@@ -112,13 +89,13 @@ def test_at_first_the_status_knows_little(supervisor: Controller) -> None:
     assert said["watch"] == {"failures_in_a_row": 0, "last_check_seconds_ago": None, "reloads": 0}
 
 
-def test_when_ready_the_status_knows_all(supervisor: Controller, clock: Clock) -> None:
+def test_when_ready_the_status_knows_all(controller: Controller, clock: Clock) -> None:
     """A ready instance's status shows the models as stored, loaded and proven, the waterfall and the watch."""
-    bring_up(supervisor, clock)
-    supervisor.record.last_check = 1004.0
-    supervisor.record.reloads.update(["ModelEvicted", "ContextDrifted", "ModelEvicted"])
+    bring_up(controller, clock)
+    controller.observed.last_check = 1004.0
+    controller.observed.reloads.update(["ModelEvicted", "ContextDrifted", "ModelEvicted"])
     clock.now = 1005.5
-    said = status(supervisor.view())
+    said = status(controller.view())
 
     assert (said["state"], said["startup"], said["epoch"], said["since_seconds"]) == ("READY", True, 1, 2.5)
     assert said["ollama"]["version"] == "0.32.15"
@@ -138,27 +115,29 @@ def test_when_ready_the_status_knows_all(supervisor: Controller, clock: Clock) -
     assert said["watch"] == {"failures_in_a_row": 0, "last_check_seconds_ago": 1.5, "reloads": 3}
 
 
-def test_the_status_is_json(supervisor: Controller, clock: Clock) -> None:
+def test_the_status_is_json(controller: Controller, clock: Clock) -> None:
     """The status can be written as strict JSON at every stage."""
-    json.dumps(status(supervisor.view()), allow_nan=False)
-    bring_up(supervisor, clock)
-    json.dumps(status(supervisor.view()), allow_nan=False)
+    json.dumps(status(controller.view()), allow_nan=False)
+    bring_up(controller, clock)
+    json.dumps(status(controller.view()), allow_nan=False)
 
 
-@pytest.mark.parametrize(("seen", "pinned"), [(4096, 4096), (None, None)])
-def test_a_context_that_nobody_chose_is_the_proven_one(seen: int | None, pinned: int | None) -> None:
-    """A model without a pinned context is held to the one that it was proven with; a chosen one stays."""
-    record = Observed.begin(0.0, (ModelSpec("smollm2"), ModelSpec("other", 2048)))
-    record.resident["smollm2"] = record.resident["other"] = replace(RESIDENT, context_length=seen)
+@pytest.mark.parametrize("seen", [4096, None])
+def test_a_context_that_nobody_chose_is_the_proven_one(seen: int | None) -> None:
+    """A model without a pinned context keeps the one that it was proven with; the wanted models stay as they are."""
+    models = (ModelSpec("smollm2"), ModelSpec("other", 2048))
+    observed = Observed.begin(0.0, models)
+    observed.running["smollm2"] = observed.running["other"] = replace(RESIDENT, context_length=seen)
 
-    record.pin_observed()
+    observed.keep_contexts()
 
-    assert record.pins == (ModelSpec("smollm2", pinned), ModelSpec("other", 2048))
+    assert [observed.num_ctx(spec) for spec in models] == [seen, 2048]
+    assert observed.models == models
 
 
-def test_metrics_at_first(supervisor: Controller) -> None:
+def test_metrics_at_first(controller: Controller) -> None:
     """Before anything is seen the metrics say not ready, the state, and that nothing was checked."""
-    samples = scraped(supervisor)
+    samples = scraped(controller)
 
     assert samples["probe_agent_ready"] == 0
     assert samples["probe_agent_state{state=UNREACHABLE}"] == 1
@@ -169,10 +148,10 @@ def test_metrics_at_first(supervisor: Controller) -> None:
     assert "probe_agent_load_bytes_per_second" not in samples
 
 
-def test_metrics_when_ready(supervisor: Controller, clock: Clock) -> None:
+def test_metrics_when_ready(controller: Controller, clock: Clock) -> None:
     """A ready instance's metrics have the state, the cold start, and the models' context and memory."""
-    bring_up(supervisor, clock)
-    samples = scraped(supervisor)
+    bring_up(controller, clock)
+    samples = scraped(controller)
 
     assert samples["probe_agent_ready"] == 1
     assert samples["probe_agent_state{state=READY}"] == 1
@@ -185,15 +164,15 @@ def test_metrics_when_ready(supervisor: Controller, clock: Clock) -> None:
     assert samples["probe_agent_model_vram_bytes{model=smollm2}"] == 50_000_000
 
 
-def test_metrics_count_what_the_record_counts(supervisor: Controller) -> None:
+def test_metrics_count_what_the_record_counts(controller: Controller) -> None:
     """Every count of the record is a counter, with its kind or cause as label."""
-    record = supervisor.record
-    record.checks, record.check_seconds, record.unpinned = 7, 0.25, 2
-    record.warmup_prompts, record.warmup_refused = 9, 1
-    record.failures["ServerTimeout"] = 3
-    record.reloads["ModelEvicted"] = 4
-    record.resident["smollm2"] = replace(RESIDENT, context_length=None)
-    samples = scraped(supervisor)
+    observed = controller.observed
+    observed.checks, observed.check_seconds, observed.unpinned = 7, 0.25, 2
+    observed.warmup_prompts, observed.warmup_refused = 9, 1
+    observed.failures["ServerTimeout"] = 3
+    observed.reloads["ModelEvicted"] = 4
+    observed.running["smollm2"] = replace(RESIDENT, context_length=None)
+    samples = scraped(controller)
 
     assert samples["probe_agent_checks_total"] == 7
     assert samples["probe_agent_check_seconds_total"] == 0.25
@@ -205,20 +184,20 @@ def test_metrics_count_what_the_record_counts(supervisor: Controller) -> None:
     assert samples["probe_agent_context_length{model=smollm2}"] == 0
 
 
-def test_each_scrape_reads_anew(supervisor: Controller) -> None:
+def test_each_scrape_reads_anew(controller: Controller) -> None:
     """One registry shows the state at the moment of each scrape."""
-    registry = metrics.registry_of(supervisor.view)
+    registry = metrics.registry_of(controller.view)
     assert b'probe_agent_state{state="STOPPING"} 0.0' in metrics.exposition(registry)
 
-    supervisor._observe(StopRequested(reason="SIGTERM received"))
+    controller._observe(Observation(kind=Kind.STOP_REQUESTED, reason="SIGTERM received"))
 
     assert b'probe_agent_state{state="STOPPING"} 1.0' in metrics.exposition(registry)
 
 
-def test_every_metric_has_a_help_text_and_our_prefix(supervisor: Controller, clock: Clock) -> None:
+def test_every_metric_has_a_help_text_and_our_prefix(controller: Controller, clock: Clock) -> None:
     """Every metric is named probe_agent_ and explained."""
-    bring_up(supervisor, clock)
+    bring_up(controller, clock)
 
-    for family in text_string_to_metric_families(metrics.exposition(metrics.registry_of(supervisor.view)).decode()):
+    for family in text_string_to_metric_families(metrics.exposition(metrics.registry_of(controller.view)).decode()):
         assert family.name.startswith("probe_agent_")
         assert family.documentation.endswith(".")

@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_agent.readiness.backoff import FailureStreak, ReloadLimit
+from probe_agent.readiness.backoff import Backoff, FailureStreak
 
 PERIOD = 5.0
 LONGEST = 300.0
 CALM = 60.0
 
 
-def limit() -> ReloadLimit:
+def limit() -> Backoff:
     """Return a limit with round numbers."""
-    return ReloadLimit(base=PERIOD, longest=LONGEST, calm=CALM)
+    return Backoff(base=PERIOD, longest=LONGEST, calm=CALM)
 
 
 def test_a_streak_counts_failures_of_any_kind() -> None:
@@ -80,7 +80,7 @@ def test_the_same_reason_after_a_success_is_a_new_run() -> None:
 @pytest.mark.parametrize(("failures", "summary"), [(1, None), (2, "refused (2 times in 5.0 s)")])
 def test_what_was_told_already_is_not_summed_up(failures: int, summary: str | None) -> None:
     """With one failure of each run told by the caller, only a run of two or more has a summary."""
-    streak = FailureStreak(told=1)
+    streak = FailureStreak(logged=1)
     for _ in range(failures):
         streak.fail("refused", 0.0)
 

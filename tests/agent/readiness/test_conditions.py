@@ -5,18 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from probe_agent.ollama.types import ModelSpec, RunningModel, StoredModel, same_name
-from probe_agent.readiness.conditions import ACCEPTED_FORMATS, context_unattainable, find_stored, judge, present
-from probe_agent.readiness.states import (
-    ContextDrifted,
-    ContextUnattainable,
-    DigestMismatch,
-    ModelAbsent,
-    ModelEvicted,
-    Observation,
-    OffloadedToCpu,
-    RefusedFormat,
+from probe_agent.ollama.types import ModelSpec, RunningModel, StoredModel
+from probe_agent.readiness.conditions import (
+    ACCEPTED_FORMATS,
+    evicted,
+    find_running,
+    find_stored,
+    judge_running,
+    not_given,
 )
+from probe_agent.readiness.states import Kind, Observation
 
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 DIGEST = "9521" + "0" * 60
@@ -47,34 +45,10 @@ def refused(found: object) -> Observation:
     return found
 
 
-@pytest.mark.parametrize(
-    ("name", "full"),
-    [
-        ("smollm2", "smollm2:latest"),
-        ("gemma3:4b-it-qat", "gemma3:4b-it-qat"),
-        ("hf.co/org/model", "hf.co/org/model:latest"),
-        ("registry:5000/org/model", "registry:5000/org/model:latest"),
-        ("registry:5000/org/model:q4", "registry:5000/org/model:q4"),
-    ],
-)
-def test_a_name_without_tag_means_latest(name: str, full: str) -> None:
-    """The full name has a tag, and a registry's port is not taken for one."""
-    assert ModelSpec(name).full_name == full
-
-
 @pytest.mark.parametrize(("num_ctx", "text"), [(None, "smollm2"), (8192, "smollm2@8192")])
 def test_a_pin_reads_as_it_is_configured(num_ctx: int | None, text: str) -> None:
     """A pin prints as the operator writes it."""
     assert str(ModelSpec("smollm2", num_ctx)) == text
-
-
-@pytest.mark.parametrize(
-    ("listed", "same"),
-    [("smollm2:latest", True), ("SmolLM2:latest", True), ("smollm2:135m", False), ("smollm", False)],
-)
-def test_names_are_compared_as_ollama_does(listed: str, same: bool) -> None:
-    """Names are equal with their tags and without regard to case."""
-    assert same_name(listed, ModelSpec("smollm2")) is same
 
 
 @pytest.mark.parametrize(
@@ -138,7 +112,7 @@ def test_an_absent_model_is_told_with_what_is_there(stored: list[StoredModel], h
     """An absent model's reason names it and what the store holds instead."""
     found = refused(find_stored(stored, ModelSpec("gemma3:4b")))
 
-    assert type(found) is ModelAbsent
+    assert found.kind is Kind.MODEL_ABSENT
     assert "gemma3:4b" in found.reason
     assert holds in found.reason
 
@@ -147,7 +121,7 @@ def test_another_digest_is_a_mismatch() -> None:
     """A stored model with another digest than the expected one is refused, and both are named."""
     found = refused(find_stored([STORED], ModelSpec("smollm2", None, "abcdefabcdef")))
 
-    assert type(found) is DigestMismatch
+    assert found.kind is Kind.DIGEST_MISMATCH
     assert DIGEST[:12] in found.reason
     assert "abcdefabcdef" in found.reason
 
@@ -165,7 +139,7 @@ def test_other_formats_are_refused(kind: str, said: str) -> None:
     """A model without an accepted format must not be served from here."""
     found = refused(find_stored([replace(STORED, format=kind)], ModelSpec("smollm2")))
 
-    assert type(found) is RefusedFormat
+    assert found.kind is Kind.REFUSED_FORMAT
     assert said in found.reason
 
 
@@ -173,15 +147,14 @@ def test_a_context_beyond_the_trained_one_is_unattainable() -> None:
     """A pinned context longer than the trained one is refused before the load, with the one that works."""
     found = refused(find_stored([STORED], ModelSpec("smollm2", 8193)))
 
-    assert found == context_unattainable(ModelSpec("smollm2", 8193), 8192)
-    assert type(found) is ContextUnattainable
+    assert found.kind is Kind.CONTEXT_UNATTAINABLE
     assert "8193" in found.reason
     assert "smollm2@8192" in found.action
 
 
-def judged(listed: list[RunningModel], *pins: ModelSpec, gpu: bool = False) -> Observation | None:
-    """Hold what is listed against what is pinned."""
-    return judge(present(listed, pins), pins, gpu=gpu, listed=listed)
+def judged(running: RunningModel, spec: ModelSpec, *, gpu: bool = False) -> Observation | None:
+    """Compare what is running with what is wanted."""
+    return judge_running(running, spec, num_ctx=spec.num_ctx, gpu=gpu)
 
 
 DIGEST_PIN = ModelSpec("smollm2", None, DIGEST[:12])
@@ -190,39 +163,38 @@ DIGEST_PIN = ModelSpec("smollm2", None, DIGEST[:12])
 @pytest.mark.parametrize("pin", [ModelSpec("smollm2"), ModelSpec("smollm2", 4096), DIGEST_PIN])
 def test_a_loaded_model_that_fits_is_as_wanted(pin: ModelSpec) -> None:
     """A model loaded with the pinned context and digest, or with any when none is pinned, is as wanted."""
-    assert judged([RESIDENT], pin) is None
+    assert judged(RESIDENT, pin) is None
 
 
 def test_an_ollama_that_does_not_tell_the_context_is_believed() -> None:
     """Without a context in `/api/ps` there is no drift to see."""
-    assert judged([replace(RESIDENT, context_length=None)], ModelSpec("smollm2", 4096)) is None
+    assert judged(replace(RESIDENT, context_length=None), ModelSpec("smollm2", 4096)) is None
 
 
 @pytest.mark.parametrize(("resident", "loaded"), [([], "none"), ([replace(RESIDENT, name="b:1")], "b:1")])
 def test_an_unlisted_model_is_evicted(resident: list[RunningModel], loaded: str) -> None:
     """A model that Ollama no longer lists is evicted, and the reason names what is loaded instead."""
-    found = refused(judged(resident, ModelSpec("smollm2")))
+    found = evicted(ModelSpec("smollm2"), resident)
 
-    assert type(found) is ModelEvicted
+    assert found.kind is Kind.MODEL_EVICTED
     assert loaded in found.reason
 
 
 @pytest.mark.parametrize("observed", [2048, 8192])
 def test_another_context_is_drift(observed: int) -> None:
     """A context other than the pinned one, shorter or longer, is drift."""
-    found = refused(judged([replace(RESIDENT, context_length=observed)], ModelSpec("smollm2", 4096)))
+    found = refused(judged(replace(RESIDENT, context_length=observed), ModelSpec("smollm2", 4096)))
 
-    assert isinstance(found, ContextDrifted)
-    assert (found.model, found.observed) == ("smollm2", observed)
+    assert (found.kind, found.model) == (Kind.CONTEXT_DRIFTED, "smollm2")
     assert str(observed) in found.reason
     assert "4096" in found.reason
 
 
 def test_another_digest_than_the_expected_one_is_not_served() -> None:
     """The digest is held against what is loaded, because a model can be replaced in the store under its name."""
-    found = refused(judged([replace(RESIDENT, digest="ff" * 32)], ModelSpec("smollm2", None, DIGEST[:12])))
+    found = refused(judged(replace(RESIDENT, digest="ff" * 32), ModelSpec("smollm2", None, DIGEST[:12])))
 
-    assert type(found) is DigestMismatch
+    assert found.kind is Kind.DIGEST_MISMATCH
     assert "ffffffffffff" in found.reason
 
 
@@ -230,23 +202,23 @@ def test_an_alias_stands_for_the_model_whatever_its_digest() -> None:
     """A runner listed under another tag of the same weights is the model; the tag's digest is its own."""
     twin = replace(RESIDENT, name="twin:latest", digest="ff" * 32)
 
-    assert judged([twin], ModelSpec("smollm2", 4096, DIGEST[:12], alias="twin:latest")) is None
+    assert judged(twin, ModelSpec("smollm2", 4096, DIGEST[:12])) is None
 
 
 @pytest.mark.parametrize("vram", [0, 199_999_999])
 def test_weights_outside_the_gpu_are_a_spill_where_it_is_wanted(vram: int) -> None:
     """With the GPU wanted, one byte outside its memory is a spill; otherwise it is fine."""
     model = replace(RESIDENT, vram_bytes=vram)
-    found = refused(judged([model], ModelSpec("smollm2"), gpu=True))
+    found = refused(judged(model, ModelSpec("smollm2"), gpu=True))
 
-    assert type(found) is OffloadedToCpu
+    assert found.kind is Kind.OFFLOADED_TO_CPU
     assert f"{200_000_000 - vram:,} of 200,000,000 bytes" in found.reason
-    assert judged([model], ModelSpec("smollm2")) is None
+    assert judged(model, ModelSpec("smollm2")) is None
 
 
 def test_a_model_wholly_in_gpu_memory_is_as_wanted() -> None:
     """With the GPU wanted, a model with all its bytes there is fine."""
-    assert judged([replace(RESIDENT, vram_bytes=RESIDENT.memory_bytes)], ModelSpec("smollm2"), gpu=True) is None
+    assert judged(replace(RESIDENT, vram_bytes=RESIDENT.memory_bytes), ModelSpec("smollm2"), gpu=True) is None
 
 
 @pytest.mark.parametrize(
@@ -258,16 +230,22 @@ def test_a_loaded_model_tells_its_device(memory: int, vram: int, device: str) ->
     assert replace(RESIDENT, memory_bytes=memory, vram_bytes=vram).device == device
 
 
-def test_every_pinned_model_is_present_by_its_configured_name() -> None:
-    """Pinned models that are loaded are returned under the names that the operator uses; others are left out."""
-    other = replace(RESIDENT, name="embeddinggemma:latest", context_length=2048)
-    pins = [ModelSpec("smollm2", 4096), ModelSpec("embeddinggemma", 2048), ModelSpec("absent")]
+@pytest.mark.parametrize(
+    ("name", "alias", "found"),
+    [("SmolLM2", None, True), ("library/smollm2", None, True), ("twin", "smollm2:latest", True), ("twin", None, False)],
+)
+def test_a_running_model_is_found_by_its_name_or_alias(name: str, alias: str | None, found: bool) -> None:
+    """A model is found under any spelling of its name, and under another tag's where they share the weights."""
+    other = replace(RESIDENT, name="b:1")
 
-    found = present([other, RESIDENT, replace(RESIDENT, name="c:1")], pins)
-
-    assert found == {"smollm2": RESIDENT, "embeddinggemma": other}
+    assert (find_running([other, RESIDENT], ModelSpec(name), alias) is RESIDENT) is found
 
 
-def test_the_first_thing_wrong_with_any_model_counts() -> None:
-    """One of several models that is not as wanted makes the whole judgement."""
-    assert isinstance(judged([RESIDENT], ModelSpec("smollm2", 4096), ModelSpec("embeddinggemma", 2048)), ModelEvicted)
+@pytest.mark.parametrize(("given", "bound"), [(8192, "minimum"), (2048, "maximum")])
+def test_a_context_that_the_server_does_not_give_names_one_that_it_gives(given: int, bound: str) -> None:
+    """The action says what to pin instead."""
+    found = refused(not_given(ModelSpec("smollm2", 4096), 4096, given))
+
+    assert found.kind is Kind.CONTEXT_UNATTAINABLE
+    assert bound in found.reason
+    assert f"smollm2@{given}" in found.action

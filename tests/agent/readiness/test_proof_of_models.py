@@ -14,6 +14,7 @@ from lab.servers import NO_TLS
 from ops.standin import (
     Hang,
     ServedModel,
+    SlowBytes,
     Status,
 )
 
@@ -51,8 +52,8 @@ async def test_a_wrong_digest_is_failed(ollama: Ollama) -> None:
     """A model with another digest than the expected one is never loaded."""
     async with Agent(ollama.url, MODEL_DIGEST="ab" * 32) as agent:
         await agent.until("FAILED", "expected abababababab")
-        assert agent.supervisor.view().settled
-        assert agent.supervisor.alive()
+        assert agent.controller.view().settled
+        assert agent.controller.view().alive
     assert ollama.engine.starts == []
 
 
@@ -72,26 +73,76 @@ def tags_of_an_old_ollama(ollama: Ollama) -> str:
     return json.dumps(listed)
 
 
-@pytest.mark.parametrize("shown", [True, False], ids=["shown", "not shown"])
-async def test_an_old_ollama_is_not_blamed_for_a_client(ollama: Ollama, shown: bool) -> None:
-    """A client that drifts during the very first load is drift, not a model of short context."""
-    ollama.app.faults.on("/api/tags", Status(200, tags_of_an_old_ollama(ollama)))
+async def test_a_client_during_the_first_load_is_not_taken_for_the_server(ollama: Ollama) -> None:
+    """A client's num_ctx during the very first load is undone by the next load, and no fault of the server."""
     ollama.app.faults.on("/api/ps", Hang())
     async with Agent(ollama.url) as agent:
         await agent.until_true(lambda: bool(ollama.looks()), lambda: "a look")
         await ollama.client(prompt="x", options={"num_ctx": 1024})
         ollama.app.faults.clear()
-        if not shown:
-            ollama.app.faults.on("/api/show", Status(500, "gone"))
-        await agent.until("LOADING", "loaded with a context of 1024")
         await agent.until("READY")
+    assert [start[1].num_ctx for start in ollama.engine.starts] == [2048, 1024, 2048]
 
 
-async def test_an_old_ollama_shows_an_unattainable_context_after_the_load(ollama: Ollama) -> None:
-    """Where `/api/tags` does not tell the trained context, the capped one betrays it."""
+async def test_an_old_ollama_shows_an_unattainable_context(ollama: Ollama) -> None:
+    """Where `/api/tags` has no trained context, `/api/show` has it: such a pin is never loaded."""
     ollama.app.faults.on("/api/tags", Status(200, tags_of_an_old_ollama(ollama)))
     async with Agent(ollama.url, MODEL="m@9000") as agent:
         await agent.until("FAILED", "trained with a context of 8192")
+    assert ollama.engine.starts == []
+
+
+async def gives(ollama: Ollama, context: int) -> None:
+    """Let Ollama list `context` whatever a load asks for."""
+    await ollama.client(prompt="")
+    answer = json.loads(listed(ollama, "/api/ps"))
+    answer["models"][0]["context_length"] = context
+    ollama.app.faults.on("/api/ps", Status(200, json.dumps(answer)))
+
+
+@pytest.mark.parametrize(
+    ("given", "reason", "action"),
+    [
+        (4096, "a context of 4096 whenever 2048 is asked for: this server has a minimum", "to m@4096, and plan"),
+        (16384, "a context of 16384 whenever 2048 is asked for: this server has a minimum", "to m@16384, and plan"),
+        (1024, "a context of 1024 whenever 2048 is asked for: this server has a maximum", "to m@1024 or less"),
+    ],
+    ids=["floor", "more than trained", "cap"],
+)
+async def test_a_context_that_the_server_itself_gives_is_failed(
+    ollama: Ollama, given: int, reason: str, action: str
+) -> None:
+    """F11: a context that further loads leave as it is, at once, is the server's own: no endless LOADING."""
+    await gives(ollama, given)
+    async with Agent(ollama.url) as agent:
+        await agent.until("FAILED", reason)
+        assert action in agent.controller.readiness.action
+
+
+async def test_a_context_that_each_load_changes_is_a_clients(ollama: Ollama) -> None:
+    """A load that takes its time has reloaded something: the other context is put on clients."""
+    await gives(ollama, 4096)
+    ollama.app.faults.on("/api/generate", SlowBytes(200))
+    async with Agent(ollama.url) as agent:
+        await agent.until("LOADING", "loaded with a context of 4096")
+        assert "clients" in agent.controller.readiness.action
+
+
+def listed(ollama: Ollama, path: str) -> str:
+    """Return what the server lists under a path."""
+    return httpx.get(f"{ollama.url}{path}", verify=NO_TLS).text
+
+
+@pytest.mark.parametrize("name", ["library/m", "M", "registry.ollama.ai/library/m:latest"])
+async def test_every_spelling_of_a_name_gets_ready(ollama: Ollama, name: str) -> None:
+    """F12: Ollama lists the short name, whatever spelling the operator uses and Ollama takes."""
+    await ollama.client(prompt="")
+    tags, running = listed(ollama, "/api/tags"), listed(ollama, "/api/ps")
+    ollama.app.models.add(ServedModel(name, num_ctx=2048, trained_context=8192))
+    ollama.app.faults.on("/api/tags", Status(200, tags))
+    ollama.app.faults.on("/api/ps", Status(200, running))
+    async with Agent(ollama.url, MODEL=f"{name}@2048") as agent:
+        await agent.until("READY")
 
 
 async def test_an_embedding_model_is_proven_by_a_vector(ollama: Ollama) -> None:
@@ -112,12 +163,13 @@ async def test_an_old_ollama_shows_that_a_model_embeds(ollama: Ollama) -> None:
 
 
 async def test_a_model_that_cannot_be_shown_is_damaged(ollama: Ollama) -> None:
-    """A refused load of a model that cannot be shown stays a failed load."""
+    """On an old Ollama, too, a refused load of a model that cannot be shown stays a failed load."""
+    ollama.app.faults.on("/api/tags", Status(200, tags_of_an_old_ollama(ollama)))
     ollama.app.faults.on("/api/generate", Status(400, '{"error": "\\"m\\" does not support generate"}'))
     ollama.app.faults.on("/api/show", Status(500, "gone"))
     async with Agent(ollama.url) as agent:
         await agent.until("LOADING", "does not support generate")
-        assert "damaged" in agent.supervisor.readiness.action
+        assert "damaged" in agent.controller.readiness.action
 
 
 async def test_several_models_are_ready_together(ollama: Ollama) -> None:
@@ -125,7 +177,7 @@ async def test_several_models_are_ready_together(ollama: Ollama) -> None:
     ollama.app.models.add(ServedModel("e", num_ctx=1024, trained_context=2048, capabilities=("embedding",)))
     async with Agent(ollama.url, MODEL="m@2048,e@1024") as agent:
         await agent.until("READY")
-        assert [proof.model for proof in agent.supervisor.readiness.proofs] == ["m", "e"]
+        assert set(agent.controller.observed.running) == {"m", "e"}
 
 
 async def test_a_runner_that_another_tag_started_is_recognised(ollama: Ollama) -> None:
@@ -135,9 +187,9 @@ async def test_a_runner_that_another_tag_started_is_recognised(ollama: Ollama) -
     await ollama.client(model="twin", prompt="")
     async with Agent(ollama.url) as agent:
         await agent.until("READY")
-        assert agent.supervisor.record.pins[0].alias == "twin:latest"
-        await agent.until_true(lambda: agent.supervisor.record.checks >= 2, lambda: "two checks")
-        assert agent.supervisor.readiness.ready
+        assert agent.controller.observed.aliases == {"m": "twin:latest"}
+        await agent.until_true(lambda: agent.controller.observed.checks >= 2, lambda: "two checks")
+        assert agent.controller.readiness.ready
     assert len(ollama.engine.starts) == 1
 
 
@@ -148,7 +200,7 @@ async def test_models_that_push_each_other_out_are_not_ready() -> None:
     with server.running:
         async with Agent(server.url, MODEL="m@2048,n@2048") as agent:
             await agent.until("LOADING", "model m is not loaded (loaded: n:latest)")
-            assert "OLLAMA_MAX_LOADED_MODELS" in agent.supervisor.readiness.action
+            assert "OLLAMA_MAX_LOADED_MODELS" in agent.controller.readiness.action
 
 
 async def test_weights_outside_the_gpu_are_not_ready(ollama: Ollama) -> None:
@@ -207,7 +259,7 @@ async def test_a_refused_warm_up_prompt_is_left_out(ollama: Ollama, caplog: pyte
     ollama.app.faults.on("/api/chat", Status(400, '{"error": "this model has no eyes"}'))
     async with Agent(ollama.url) as agent:
         await agent.until("READY")
-        assert agent.supervisor.record.warmup_refused == 1
+        assert agent.controller.observed.warmup_refused == 1
     assert "no eyes" in caplog.text
 
 
@@ -216,8 +268,8 @@ async def test_a_prompt_that_always_breaks_is_left_out(ollama: Ollama) -> None:
     ollama.app.faults.on("/api/chat", Status(500, '{"error": "option must be a number"}'))
     async with Agent(ollama.url) as agent:
         await agent.until("READY")
-        assert agent.supervisor.record.warmup_refused == 1
-        assert agent.supervisor.readiness.epoch == 2
+        assert agent.controller.observed.warmup_refused == 1
+        assert agent.controller.readiness.epoch == 2
 
 
 async def test_a_runner_that_breaks_in_the_warm_up_is_loaded_again(ollama: Ollama) -> None:
@@ -227,7 +279,7 @@ async def test_a_runner_that_breaks_in_the_warm_up_is_loaded_again(ollama: Ollam
         await agent.until("LOADING", "runner died")
         ollama.app.faults.clear()
         await agent.until("READY")
-        assert agent.supervisor.readiness.epoch > 1
+        assert agent.controller.readiness.epoch > 1
 
 
 async def test_what_was_proven_must_hold_after_the_warm_up(ollama: Ollama) -> None:

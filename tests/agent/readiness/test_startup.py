@@ -34,14 +34,13 @@ async def test_ready_means_loaded_proven_and_warm(ollama: Ollama) -> None:
     warm = ollama.asked("/api/chat")
     assert [chat["options"] for chat in warm] == [{"num_predict": 1, "num_ctx": 2048}] * 2
     assert ollama.asked("/api/show") == []
-    assert agent.supervisor.readiness.proofs[0].tokens == 1
 
 
 async def test_the_waterfall_has_every_phase_in_order(ollama: Ollama) -> None:
     """At READY every phase is marked, at times that never run backwards, and the gap spans them."""
     async with Agent(ollama.url) as agent:
         await agent.until("READY")
-    waterfall = agent.supervisor.record.waterfall
+    waterfall = agent.controller.observed.waterfall
     times = [at for _, at in waterfall.marks]
     assert len(times) == 8
     assert times == sorted(times)
@@ -79,7 +78,7 @@ async def test_a_port_that_opens_before_the_api_answers_is_told_apart(ollama: Ol
     ollama.app.faults.on("*", Hang())
     async with Agent(ollama.url) as agent:
         await agent.until("UNREACHABLE", "/api/version got no whole answer")
-        assert [phase for phase, _ in agent.supervisor.record.waterfall.marks] == ["agent_up", "port_open"]
+        assert [phase for phase, _ in agent.controller.observed.waterfall.marks] == ["agent_up", "port_open"]
         ollama.app.faults.clear()
         await agent.until("READY")
 
@@ -124,9 +123,9 @@ async def test_a_server_that_hangs_is_never_ready(ollama: Ollama, state: str) ->
         ollama.app.faults.on("*", Hang())
         await agent.until_true(lambda: agent.state != state, lambda: f"the end of {state}")
         # One more may have come before this test looked.
-        assert agent.supervisor.failures_in_a_row <= agent.settings.failure_threshold + 1
-        assert not agent.supervisor.readiness.ready
-        assert agent.supervisor.alive()
+        assert agent.controller.health.failures_in_a_row <= agent.settings.failure_threshold + 1
+        assert not agent.controller.readiness.ready
+        assert agent.controller.view().alive
         ollama.app.faults.clear()
         release()
         await agent.until("READY")
@@ -149,7 +148,7 @@ async def test_a_failed_load_is_told_and_tried_again(ollama: Ollama, fault: Any,
     ollama.app.faults.on("/api/generate", fault)
     async with Agent(ollama.url) as agent:
         await agent.until("LOADING", reason)
-        assert agent.supervisor.readiness.action
+        assert agent.controller.readiness.action
         ollama.app.faults.clear()
         await agent.until("READY")
 
@@ -169,7 +168,7 @@ async def test_a_store_that_is_slow_to_list_is_waited_for(ollama: Ollama) -> Non
     ollama.app.faults.on("/api/tags", SlowBytes(800))
     async with Agent(ollama.url) as agent:
         await agent.until("READY")
-        assert (agent.supervisor.record.waterfall.seconds(Phase.MODEL_VERIFIED) or 0) > agent.settings.timeout_seconds
+        assert (agent.controller.observed.waterfall.seconds(Phase.MODEL_VERIFIED) or 0) > agent.settings.timeout_seconds
 
 
 async def test_json_of_another_server_is_no_ollama(ollama: Ollama) -> None:
@@ -198,4 +197,4 @@ async def test_an_expiry_without_a_time_zone_is_utc(ollama: Ollama) -> None:
         listed = (await asyncio.to_thread(httpx.get, f"{ollama.url}/api/ps")).json()
         listed["models"][0]["expires_at"] = "2026-11-22T20:00:00"
         ollama.app.faults.on("/api/ps", Status(200, json.dumps(listed)))
-        await agent.until_true(lambda: agent.supervisor.record.unpinned == 1, lambda: "the model seen as un-pinned")
+        await agent.until_true(lambda: agent.controller.observed.unpinned == 1, lambda: "the model seen as un-pinned")

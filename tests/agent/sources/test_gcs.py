@@ -193,7 +193,7 @@ async def test_a_damaged_bucket_never_becomes_ready(bucket: BucketServer, store:
             server.url, MODEL_SOURCE="gcs", MODEL_BUCKET=f"gs://{BUCKET}/p", MODEL_STORE=str(store)
         ) as agent:
             await agent.until("FETCHING" if how == "missing" else "FAILED", path.name)
-            assert not agent.supervisor.readiness.latched
+            assert not agent.controller.readiness.startup_passed
     assert server.asked("/api/generate") == []
 
 

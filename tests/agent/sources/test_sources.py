@@ -41,14 +41,14 @@ async def test_a_whole_model_on_a_mount_becomes_ready(ollama: Ollama, tmp_path: 
     ollama.serves(manifest)
     async with on_mount(ollama, tmp_path) as agent:
         await agent.until("READY")
-        told = status(agent.supervisor.view())["source"]
+        told = status(agent.controller.view())["source"]
         assert (told["source"], told["done_bytes"], told["total_bytes"]) == (
             "mount",
             manifest.size_bytes,
             manifest.size_bytes,
         )
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app.build(agent.supervisor, agent.supervisor.run)), base_url="http://agent"
+            transport=httpx.ASGITransport(app.build(agent.controller, agent.controller.run)), base_url="http://agent"
         ) as client:
             assert f"probe_agent_fetch_done_bytes {float(manifest.size_bytes)}" in (await client.get("/metrics")).text
 
@@ -61,7 +61,7 @@ async def test_a_damaged_blob_is_failed_by_name(ollama: Ollama, tmp_path: Path, 
     damage(path, how)
     async with on_mount(ollama, tmp_path) as agent:
         await agent.until("FAILED", path.name)
-        assert not agent.supervisor.readiness.latched
+        assert not agent.controller.readiness.startup_passed
     assert ollama.asked("/api/generate") == []
 
 
@@ -247,7 +247,7 @@ async def test_a_model_that_ollama_pulls_becomes_ready(ollama: Ollama) -> None:
     with LoopbackServer(both) as url:
         async with Agent(url, MODEL_SOURCE="pull") as agent:
             await agent.until("READY")
-            assert "model_fetched" in str(agent.supervisor.record.waterfall)
+            assert "model_fetched" in str(agent.controller.observed.waterfall)
             (model,) = ollama.app.models
             ollama.app.models.remove("m")
             async with httpx.AsyncClient(verify=NO_TLS) as client:
@@ -264,7 +264,7 @@ async def test_an_agent_that_stops_ends_its_fetch(tmp_path: Path) -> None:
         async with Agent(f"http://127.0.0.1:{port}", MODEL_SOURCE="mount", MODEL_STORE=str(tmp_path)) as agent:
             await agent.until_true(
                 lambda: (
-                    agent.supervisor.source is not None and agent.supervisor.source.progress.snapshot().done_bytes > 0
+                    agent.controller.source is not None and agent.controller.source.progress.snapshot().done_bytes > 0
                 ),
                 lambda: "bytes read before the server is up",
             )
@@ -345,7 +345,7 @@ async def warmed(ollama: Ollama, folder: Path) -> int:
     """Let an agent start with a runtime directory; return how many slots it restored."""
     async with Agent(ollama.url, RUNTIME_DIR=str(folder), OLLAMA_NUM_PARALLEL="2") as agent:
         await agent.until("READY")
-        return agent.supervisor.record.restored_slots
+        return agent.controller.observed.restored_slots
 
 
 async def test_the_builds_prompt_cache_fills_every_slot(ollama: Ollama, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ops import kv_cache
 from ops.lint.findings import Options, Problem, Severity
 from ops.lint.values import mapping, text, texts, written
-from probe_agent.ollama.types import ModelSpec, same_name
+from probe_agent.ollama.names import same_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,7 +71,7 @@ def problems(given: dict[str, str], view: View, service_file: str) -> Iterator[P
             yield Problem(("substitutions", name), reason, fix, Severity.WARNING)
     here = given.get("_MODEL", "")
     pins = view.settings.models if view.settings else ()
-    if here and pins and "$" not in here and not any(same_name(ModelSpec(here).full_name, pin) for pin in pins):
+    if here and pins and "$" not in here and not any(same_model(here, pin.name) for pin in pins):
         models = ", ".join(pin.name for pin in pins)
         yield _differs("_MODEL", here, f"PROBE_AGENT_MODEL in {service_file} is {models}", pins[0].name)
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ops.images import base_name
 from ops.lint.values import items, mapping, text, whole, written
 from probe_agent.errors import SettingsError
-from probe_agent.settings import PREFIX, Settings
+from probe_agent.settings import Settings
+from probe_agent.variables import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from ops.plan.document import document
 from ops.plan.errors import PlanError, PlanRefused, SourceError
 from ops.plan.service import Service
 from ops.plan.settings import settings
-from probe_agent.ollama.types import ModelSpec, same_name
+from probe_agent.ollama.names import same_model
 
 if TYPE_CHECKING:
     import argparse
@@ -96,7 +96,7 @@ class _Opened:
         """
         pins = self.service.models
         names = ", ".join(pin.name for pin in pins)
-        if not pins or any(same_name(ModelSpec(model).full_name, pin) for pin in pins):
+        if not pins or any(same_model(model, pin.name) for pin in pins):
             return ""
         if Path(model).is_file():
             return f"{self.path} serves {names}: see that {model} is the file of it"

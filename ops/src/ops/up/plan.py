@@ -12,7 +12,7 @@ from ops.up.environment import Machine, Substitution
 from ops.up.errors import LaunchError
 from ops.up.options import Options, ProbeKind
 from ops.up.runtime import Kind
-from probe_agent.settings import ModelSource
+from probe_agent.variables import ModelSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

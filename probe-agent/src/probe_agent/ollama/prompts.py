@@ -1,11 +1,10 @@
 """What to send to a freshly loaded model, and in what order: pure, no I/O."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
-
-from probe_agent.strict_json import read_json
 
 # The fields of Ollama's chat request that make sense in a warm-up; the agent sets the others itself.
 PROMPT_FIELDS = frozenset({"model", "messages", "tools", "format", "think", "options"})
@@ -36,7 +35,7 @@ GREETING = ChatPrompt(messages=({"role": "user", "content": "Hello."},))
 
 
 def read_prompts(text: str) -> tuple[ChatPrompt, ...]:
-    """Read JSON lines, one chat request each; blank lines are skipped.
+    """Read JSON lines, one chat request each; blank lines are skipped, and a line ends at a line feed alone.
 
     Raises `ValueError` that names the line and what is expected there.
     """
@@ -44,8 +43,13 @@ def read_prompts(text: str) -> tuple[ChatPrompt, ...]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                prompts.append(as_prompt(read_json(line)))
-            except ValueError as error:
+                value = json.loads(line)
+                # Python reads NaN and halves of surrogate pairs, which could not be sent.
+                json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+                prompts.append(as_prompt(value))
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number}: is no JSON: {error.msg} (character {error.pos + 1})") from None
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number}: {error}") from None
     if not prompts:
         raise ValueError("holds no prompt; expected JSON lines, each a chat request with messages")

@@ -7,6 +7,7 @@ What `/api/tags` calls a model's digest is the SHA-256 of its manifest file.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import Any
 
 from probe_agent.errors import ManifestRefused
 from probe_agent.ollama.names import short_name, store_parts
-from probe_agent.strict_json import read_json
 
 # Of a path in the store: what Ollama itself accepts, and nothing that could lead out of it.
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}(?::[0-9]{1,5})?")
@@ -103,10 +103,10 @@ def model_name(path: str) -> str:
 def read_manifest(model: str, content: bytes) -> StoreManifest:
     """Read a manifest file; raises `ManifestRefused` that says what is wrong with it."""
     try:
-        document = read_json(content)
+        document = json.loads(content)
         entries = [document["config"], *document["layers"]]
         blobs = {blob.sha256: blob for blob in map(_blob, entries)}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ManifestRefused(f"the manifest of model {model} is none of Ollama's: {error!r:.300}") from error
     return StoreManifest(model, content, tuple(blobs.values()))
 

@@ -3,15 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from probe_agent.ollama.names import same_model, short_name
-
 # Ollama writes a keep_alive of -1 as an expiry some 292 years ahead; any request-sized keep_alive is far below a year.
 PINNED_FOR_AT_LEAST = timedelta(days=365)
-
-
-def embeds_only(capabilities: tuple[str, ...]) -> bool:
-    """Whether a model of these capabilities can embed but not generate."""
-    return "embedding" in capabilities and "completion" not in capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +12,11 @@ class ModelSpec:
     """What the operator wants served: a model's name, its context (None: Ollama's own), its digest (None: any).
 
     `num_ctx` is in tokens per slot. `digest` is lower-case hex, at least 12 digits of the manifest's SHA-256.
-    `alias` is another model's name that Ollama lists the runner under: tags of one blob share a runner, which
-    keeps the name that it was first loaded by.
     """
 
     name: str
     num_ctx: int | None = None
     digest: str | None = None
-    alias: str | None = None
-
-    @property
-    def full_name(self) -> str:
-        """The name as Ollama lists it: with a tag."""
-        return short_name(self.name)
 
     def __str__(self) -> str:
         return self.name if self.num_ctx is None else f"{self.name}@{self.num_ctx}"
@@ -39,7 +24,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredModel:
-    """One entry of `/api/tags`. `size_bytes` is that of its files; None where this Ollama does not tell."""
+    """One entry of `/api/tags`. `size_bytes` is that of its files; None: this Ollama does not say."""
 
     name: str
     digest: str
@@ -52,21 +37,17 @@ class StoredModel:
     @property
     def embeds_only(self) -> bool:
         """Whether the model can embed but not generate."""
-        return embeds_only(self.capabilities or ())
+        capabilities = self.capabilities or ()
+        return "embedding" in capabilities and "completion" not in capabilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownModel:
-    """What `/api/show` tells, in every version: `blob` is what the weights are stored as."""
+    """What `/api/show` says, in every version: `blob` is what the weights are stored as."""
 
     capabilities: tuple[str, ...]
     trained_context: int | None
     blob: str
-
-    @property
-    def embeds_only(self) -> bool:
-        """Whether the model can embed but not generate."""
-        return embeds_only(self.capabilities)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,16 +63,11 @@ class RunningModel:
 
     @property
     def device(self) -> str:
-        """Where the weights and caches lie: `gpu`, `cpu`, or `cpu+gpu` when they spilled."""
+        """Where the weights and caches lie: `gpu`, `cpu`, or `cpu+gpu` when they are partly offloaded."""
         if self.vram_bytes <= 0:
             return "cpu"
         return "gpu" if self.vram_bytes >= self.memory_bytes else "cpu+gpu"
 
     def pinned(self, now: datetime) -> bool:
-        """Whether it is kept without end (`keep_alive` -1), as far as Ollama tells."""
+        """Whether it is kept without end (`keep_alive` -1), as far as Ollama says."""
         return self.expires_at is None or self.expires_at - now > PINNED_FOR_AT_LEAST
-
-
-def same_name(listed: str, pin: ModelSpec) -> bool:
-    """Whether a listed name means the pinned model."""
-    return same_model(listed, pin.name) or listed == pin.alias

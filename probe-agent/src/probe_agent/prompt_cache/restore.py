@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 
 from probe_agent.errors import ManifestRefused
-from probe_agent.ollama.types import ModelSpec, StoredModel, same_name
+from probe_agent.ollama.names import same_model
+from probe_agent.ollama.types import ModelSpec, StoredModel
 from probe_agent.prompt_cache.image_manifest import ImageManifest
 from probe_agent.prompt_cache.runner_flags import differences, parse_record
 
@@ -35,7 +36,7 @@ class PromptCache:
     def manifest_of(self, pin: ModelSpec) -> ImageManifest | None:
         """Return what the image says of this model; None where it says nothing of it, or nothing yet."""
         manifest = self._manifest = self._manifest or self._read()
-        return manifest if manifest is not None and same_name(ModelSpec(manifest.model).full_name, pin) else None
+        return manifest if manifest is not None and same_model(manifest.model, pin.name) else None
 
     def _read(self) -> ImageManifest | None:
         if self._runtime_dir is None:

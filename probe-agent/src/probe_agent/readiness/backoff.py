@@ -1,23 +1,23 @@
-"""When to give up and when to try again: thresholds and rates, apart from what is being tried. Pure."""
+"""How often something failed, and when to try again: pure, apart from what is being tried."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class FailureStreak:
-    """Failures in a row, whatever their kind, and one line for each run of equal ones.
+    """Counts failures in a row, whatever their kind, and sums up each run of equal ones in one line.
 
-    `told` of a run's failures have been reported by the caller; the summary is only made beyond them.
+    The caller has logged the first `logged` failures of each run itself; a summary is made only when there are more.
     """
 
-    told: int = 0
+    logged: int = 0
     count: int = 0
     _equal: int = 0
     _reason: str = ""
     _since: float = 0.0
 
     def fail(self, reason: str, now: float) -> str | None:
-        """Count a failure at `now` (seconds); return the summary of the run of others that it ended, if any."""
+        """Count a failure at `now` (seconds); return the summary of the run that it ends, if any."""
         ended = None
         if reason != self._reason:
             ended = self._summary(now)
@@ -27,24 +27,24 @@ class FailureStreak:
         return ended
 
     def end(self, now: float) -> str | None:
-        """Something succeeded: forget the streak, and return its summary, if there is one."""
+        """Begin anew after a success; return the summary of the last run, if any."""
         summary = self._summary(now)
         self.count, self._equal, self._reason = 0, 0, ""
         return summary
 
     def _summary(self, now: float) -> str | None:
-        if self._equal <= self.told:
+        if self._equal <= self.logged:
             return None
         times = "once" if self._equal == 1 else f"{self._equal} times in {now - self._since:.1f} s"
         return f"{self._reason} ({times})"
 
 
 @dataclass(slots=True)
-class ReloadLimit:
-    """How long to wait before the agent makes Ollama load again: never a fight, request for request.
+class Backoff:
+    """Exponential back-off between reloads, so that the agent does not ping-pong with a client.
 
     The first reload is immediate, the next waits `base` seconds, each further one twice as long, at most
-    `longest`. After a calm of `calm` seconds, or of twice the last wait if that is longer, the count begins anew.
+    `longest`. After `calm` seconds without a reload, or twice the last wait if that is longer, it begins anew.
     """
 
     base: float
@@ -64,5 +64,5 @@ class ReloadLimit:
         return self._wait
 
     def is_calm(self, now: float) -> bool:
-        """Whether the last reload is so long ago that another one is no fight."""
+        """Whether the last reload is long enough ago to begin anew."""
         return now - self._last >= max(self.calm, 2 * self._wait)

@@ -1,107 +1,128 @@
-"""What must be true of a model before it may be called loaded: pure judgements, no I/O.
+"""What must be true of a model before it counts as loaded: pure judgements, no I/O.
 
-Each judgement returns what it was asked for, or the `Observation` that says why not.
+Each judgement returns what was looked for, or the `Observation` that says why not.
 """
 
 from collections.abc import Iterable
 
-from probe_agent.ollama.types import ModelSpec, RunningModel, StoredModel, same_name
-from probe_agent.readiness.states import (
-    ContextDrifted,
-    ContextUnattainable,
-    DigestMismatch,
-    ModelAbsent,
-    ModelEvicted,
-    Observation,
-    OffloadedToCpu,
-    RefusedFormat,
-)
+from probe_agent.ollama.names import same_model
+from probe_agent.ollama.types import ModelSpec, RunningModel, StoredModel
+from probe_agent.readiness.states import Kind, Observation
 
 # GGUF is what llama.cpp loads; safetensors is what Ollama's MLX engine loads. A cloud model has neither.
 ACCEPTED_FORMATS = frozenset({"gguf", "safetensors"})
 
 
-def find_stored(stored: list[StoredModel], pin: ModelSpec) -> StoredModel | Observation:
-    """Return the pinned model as stored, or why it must not be loaded."""
-    model = next((entry for entry in stored if same_name(entry.name, pin)), None)
+def find_stored(stored: Iterable[StoredModel], spec: ModelSpec) -> StoredModel | Observation:
+    """Return the wanted model as stored, or why it must not be loaded."""
+    stored = list(stored)
+    model = next((entry for entry in stored if same_model(entry.name, spec.name)), None)
     if model is None:
         names = ", ".join(entry.name for entry in stored) or "none"
-        return ModelAbsent(
-            reason=f"model {pin.name} is not in Ollama's store (which holds: {names})",
-            action=f"Build {pin.name} into the image, or mount a store that holds it, or correct PROBE_AGENT_MODEL.",
+        return Observation(
+            kind=Kind.MODEL_ABSENT,
+            model=spec.name,
+            reason=f"model {spec.name} is not in Ollama's store (which holds: {names})",
+            action=f"Build {spec.name} into the image, or mount a store that holds it, or correct PROBE_AGENT_MODEL.",
         )
-    if pin.digest is not None and not model.digest.startswith(pin.digest):
-        return digest_mismatch(pin, model.digest)
+    return judge_stored(model, spec) or model
+
+
+def judge_stored(model: StoredModel, spec: ModelSpec) -> Observation | None:
+    """Return why a stored model must not be loaded, or None."""
+    if spec.digest is not None and not model.digest.startswith(spec.digest):
+        return digest_mismatch(spec, model.digest)
     if model.format not in ACCEPTED_FORMATS:
-        return RefusedFormat(
-            reason=f"model {pin.name} has format {model.format or 'none (a cloud model?)'}, not served from here",
+        return Observation(
+            kind=Kind.REFUSED_FORMAT,
+            model=spec.name,
+            reason=f"model {spec.name} has format {model.format or 'none (a cloud model?)'}, not served from here",
             action=f"Use a model stored as {' or '.join(sorted(ACCEPTED_FORMATS))}.",
         )
-    if pin.num_ctx is not None and model.trained_context is not None and pin.num_ctx > model.trained_context:
-        return context_unattainable(pin, model.trained_context)
-    return model
+    if spec.num_ctx is not None and model.trained_context is not None and spec.num_ctx > model.trained_context:
+        return Observation(
+            kind=Kind.CONTEXT_UNATTAINABLE,
+            model=spec.name,
+            reason=f"model {spec.name} was trained with a context of {model.trained_context}, "
+            f"less than the pinned {spec.num_ctx}",
+            action=f"Set PROBE_AGENT_MODEL to {spec.name}@{model.trained_context} or less, "
+            "and OLLAMA_CONTEXT_LENGTH with it.",
+        )
+    return None
 
 
-def digest_mismatch(pin: ModelSpec, digest: str) -> DigestMismatch:
-    """Say that the model is another one than the operator expects."""
-    return DigestMismatch(
-        reason=f"model {pin.name} has digest {digest[:12]}, expected {(pin.digest or '')[:12]}",
+def digest_mismatch(spec: ModelSpec, digest: str) -> Observation:
+    """Return the observation that the model is not the one the operator expects."""
+    return Observation(
+        kind=Kind.DIGEST_MISMATCH,
+        model=spec.name,
+        reason=f"model {spec.name} has digest {digest[:12]}, expected {(spec.digest or '')[:12]}",
         action="Deploy the image that holds the expected model, or correct PROBE_AGENT_MODEL_DIGEST.",
     )
 
 
-def context_unattainable(pin: ModelSpec, longest: int) -> ContextUnattainable:
-    """Say that `pin` asks for more context than the model's `longest` (tokens)."""
-    return ContextUnattainable(
-        reason=f"model {pin.name} was trained with a context of {longest}, less than the pinned {pin.num_ctx}",
-        action=f"Set PROBE_AGENT_MODEL to {pin.name}@{longest} or less, and OLLAMA_CONTEXT_LENGTH with it.",
+def not_given(spec: ModelSpec, wanted: int, given: int) -> Observation:
+    """Return the observation that Ollama itself gives another context (tokens) than every load asks for."""
+    if given > wanted:
+        bound, cure = "a minimum", f"{spec.name}@{given}, and plan the memory for it"
+    else:
+        bound, cure = "a maximum", f"{spec.name}@{given} or less, and OLLAMA_CONTEXT_LENGTH with it"
+    return Observation(
+        kind=Kind.CONTEXT_UNATTAINABLE,
+        model=spec.name,
+        reason=f"Ollama gives model {spec.name} a context of {given} whenever {wanted} is asked for: "
+        f"this server has {bound} for it",
+        action=f"Set PROBE_AGENT_MODEL to {cure}.",
     )
 
 
-def present(listed: list[RunningModel], pins: Iterable[ModelSpec]) -> dict[str, RunningModel]:
-    """Return those of the pinned models that are loaded, by their configured name."""
-    found = {pin.name: next((model for model in listed if same_name(model.name, pin)), None) for pin in pins}
-    return {name: model for name, model in found.items() if model is not None}
+def find_running(listed: Iterable[RunningModel], spec: ModelSpec, alias: str | None) -> RunningModel | None:
+    """Return the wanted model among the running ones, listed under its own name or its `alias`."""
+    names = [spec.name] if alias is None else [spec.name, alias]
+    return next((model for model in listed if any(same_model(model.name, name) for name in names)), None)
 
 
-def judge(
-    resident: dict[str, RunningModel], pins: Iterable[ModelSpec], *, gpu: bool, listed: list[RunningModel]
-) -> Observation | None:
-    """Return the first thing that is wrong with what is loaded, or None; `gpu` wants all of it in GPU memory."""
-    for pin in pins:
-        model = resident.get(pin.name)
-        finding = _absent(pin, listed) if model is None else _judge_one(model, pin, gpu=gpu)
-        if finding is not None:
-            return finding
-    return None
+def judge_running(model: RunningModel, spec: ModelSpec, *, num_ctx: int | None, gpu: bool) -> Observation | None:
+    """Return the first thing that is wrong with a running model, or None.
 
-
-def _absent(pin: ModelSpec, listed: list[RunningModel]) -> ModelEvicted:
-    others = ", ".join(model.name for model in listed) or "none"
-    return ModelEvicted(
-        reason=f"model {pin.name} is not loaded (loaded: {others})",
-        action="Nothing: the agent loads it again. If it recurs, raise OLLAMA_MAX_LOADED_MODELS or the memory, "
-        "and keep clients from sending keep_alive or asking for other models.",
-    )
-
-
-def _judge_one(model: RunningModel, pin: ModelSpec, *, gpu: bool) -> Observation | None:
-    # Under an alias the digest is that of another tag; the weights were found to be the same.
-    if pin.digest is not None and model.name != pin.alias and not model.digest.startswith(pin.digest):
-        return digest_mismatch(pin, model.digest)
-    if pin.num_ctx is not None and model.context_length is not None and model.context_length != pin.num_ctx:
-        return ContextDrifted(
-            model=pin.name,
-            observed=model.context_length,
-            reason=f"model {pin.name} is loaded with a context of {model.context_length}, pinned is {pin.num_ctx}",
+    `num_ctx` is the context that every load asks for (None: any). `gpu` wants all of the model in GPU memory.
+    """
+    # Listed under another tag of the same weights, the model has that tag's digest.
+    own_name = same_model(model.name, spec.name)
+    if own_name and spec.digest is not None and not model.digest.startswith(spec.digest):
+        return digest_mismatch(spec, model.digest)
+    if num_ctx is not None and model.context_length is not None and model.context_length != num_ctx:
+        return Observation(
+            kind=Kind.CONTEXT_DRIFTED,
+            model=spec.name,
+            reason=f"model {spec.name} is loaded with a context of {model.context_length}, pinned is {num_ctx}",
             action="Keep clients from sending their own num_ctx, and pin the same context in the Modelfile "
             "and in OLLAMA_CONTEXT_LENGTH.",
         )
     if gpu and model.vram_bytes < model.memory_bytes:
         outside = model.memory_bytes - model.vram_bytes
-        return OffloadedToCpu(
-            reason=f"{outside:,} of {model.memory_bytes:,} bytes of model {pin.name} lie outside GPU memory",
+        return Observation(
+            kind=Kind.OFFLOADED_TO_CPU,
+            model=spec.name,
+            reason=f"{outside:,} of {model.memory_bytes:,} bytes of model {spec.name} lie outside GPU memory",
             action="Lower the context, OLLAMA_NUM_PARALLEL or the number of models, choose a smaller KV cache type, "
             "or set PROBE_AGENT_DEVICE=any.",
         )
     return None
+
+
+def evicted(spec: ModelSpec, listed: Iterable[RunningModel]) -> Observation:
+    """Return the observation that Ollama does not list the model, with what it lists instead."""
+    others = ", ".join(model.name for model in listed)
+    if others:
+        cure = "raise OLLAMA_MAX_LOADED_MODELS or the memory, and keep clients from asking for other models"
+    else:
+        cure = (
+            "look in Ollama's log for a runner that died, and keep clients from sending their own num_ctx or keep_alive"
+        )
+    return Observation(
+        kind=Kind.MODEL_EVICTED,
+        model=spec.name,
+        reason=f"model {spec.name} is not loaded (loaded: {others or 'none'})",
+        action=f"Nothing: the agent loads it again. If it recurs, {cure}.",
+    )

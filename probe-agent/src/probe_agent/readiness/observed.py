@@ -1,7 +1,7 @@
-"""What has been seen so far: written by the supervisor and its steps, read by the routes and the metrics."""
+"""What has been observed so far: written by the controller and its steps, read through views."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from probe_agent.ollama.types import ModelSpec, RunningModel, StoredModel
 from probe_agent.readiness.cold_start import Phase, Waterfall
@@ -10,14 +10,20 @@ from probe_agent.readiness.states import ReadinessState
 
 @dataclass(slots=True)
 class Observed:
-    """Facts and counts of one instance's life; models by their configured name, times in monotonic seconds."""
+    """Facts and counts of one instance's life; models by their configured name, times in monotonic seconds.
+
+    `contexts` holds what Ollama gave to models whose context nobody chose: later loads ask for the same. `aliases`
+    holds the name under which Ollama lists a model that shares its weights with another tag.
+    """
 
     started: float
-    pins: tuple[ModelSpec, ...]
+    models: tuple[ModelSpec, ...]
     waterfall: Waterfall
     ollama_version: str | None = None
     stored: dict[str, StoredModel] = field(default_factory=dict)
-    resident: dict[str, RunningModel] = field(default_factory=dict)
+    running: dict[str, RunningModel] = field(default_factory=dict)
+    contexts: dict[str, int] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
     transitions: Counter[tuple[ReadinessState, ReadinessState]] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     reloads: Counter[str] = field(default_factory=Counter)
@@ -31,15 +37,27 @@ class Observed:
 
     @classmethod
     def begin(cls, started: float, models: tuple[ModelSpec, ...]) -> "Observed":
-        """Begin at the agent's own start, with what the operator wants served."""
+        """Return what is known at the agent's start: which models are wanted."""
         return cls(started, models, Waterfall.started(started))
 
-    def pin_observed(self) -> None:
-        """Pin, for models whose context nobody chose, the one that they were proven with."""
-        self.pins = tuple(
-            replace(pin, num_ctx=self.resident[pin.name].context_length) if pin.num_ctx is None else pin
-            for pin in self.pins
-        )
+    def num_ctx(self, spec: ModelSpec) -> int | None:
+        """Return the context (tokens) that each load asks for; None lets Ollama choose."""
+        return spec.num_ctx if spec.num_ctx is not None else self.contexts.get(spec.name)
+
+    def embeds(self, spec: ModelSpec) -> bool:
+        """Whether a model can embed but not generate."""
+        return spec.name in self.stored and self.stored[spec.name].embeds_only
+
+    def keep_contexts(self) -> None:
+        """Keep the contexts that Ollama gave to models whose context nobody chose."""
+        for spec in self.models:
+            given = self.running[spec.name].context_length
+            if self.num_ctx(spec) is None and given is not None:
+                self.contexts[spec.name] = given
+
+    def names(self) -> str:
+        """Return all wanted models as they are configured."""
+        return ", ".join(map(str, self.models))
 
     def mark(self, phase: Phase, at: float, *, loaded_bytes: int = 0) -> None:
         """Note a milestone of the cold start."""

@@ -1,120 +1,79 @@
-"""The way up: connect, verify, load, prove, warm. Each step ends in one observation, or raises `OllamaError`."""
+"""The startup up to the load: connect, fetch, verify. Each step ends in one observation, or raises `OllamaError`."""
 
 import asyncio
-import http
-import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import replace
 
-from probe_agent.errors import (
-    BadAnswer,
-    BlobDamaged,
-    OllamaError,
-    RequestRefused,
-    ServerTimeout,
-    ServerUnreachable,
-    SourceError,
-)
+from probe_agent.errors import BadAnswer, BlobDamaged, OllamaError, RequestRefused, SourceError
 from probe_agent.ollama.client import OllamaClient
-from probe_agent.ollama.types import ModelSpec, RunningModel, StoredModel
+from probe_agent.ollama.types import ModelSpec, StoredModel
 from probe_agent.readiness.cold_start import Phase
-from probe_agent.readiness.conditions import find_stored
-from probe_agent.readiness.load_requests import LoadRequests
+from probe_agent.readiness.conditions import find_stored, judge_stored
 from probe_agent.readiness.observed import Observed
-from probe_agent.readiness.running_models import RunningModels
-from probe_agent.readiness.states import (
-    ContextDrifted,
-    FetchFailed,
-    FetchStarted,
-    LoadFailed,
-    ModelAbsent,
-    ModelDamaged,
-    ModelFetched,
-    ModelLoaded,
-    ModelVerified,
-    Observation,
-    Proof,
-    ServerDown,
-    ServerUp,
-    WarmUpDone,
-)
-from probe_agent.readiness.warmup import WarmUp
+from probe_agent.readiness.server_health import ServerHealth
+from probe_agent.readiness.states import Kind, Observation
 from probe_agent.settings import Settings
 from probe_agent.sources.fetch import Fetch
 
-log = logging.getLogger(__name__)
-DISAGREE = "Nothing if the model was just replaced; else let OLLAMA_MODELS and PROBE_AGENT_MODEL_STORE agree."
-T = TypeVar("T")
-
-# The load starts the moment the API answers. A try costs 0.1 ms (measured), so even this often is little.
+# The load starts the moment the API answers. A try costs 0.1 ms (measured), so this pace costs little.
 CONNECT_RETRY_SECONDS = 0.005
-DAMAGED = "The model's files are missing or damaged, or memory is short: see Ollama's log; rebuild or fetch the model."
+DISAGREE = "Nothing if the model was just replaced; else let OLLAMA_MODELS and PROBE_AGENT_MODEL_STORE agree."
 
 
 class Startup:
-    """The steps from an unreachable server to a warm model. `fetch_of` is None where the model is in the image.
-
-    `heard` is told of every sign of life (None) or its lack (the error) while a step waits for Ollama,
-    and answers whether to give the step up.
-    """
+    """The steps from an unreachable server to verified models. `fetch` is None where the models are in the image."""
 
     def __init__(
         self,
         settings: Settings,
         server: OllamaClient,
-        record: Observed,
+        observed: Observed,
+        health: ServerHealth,
         clock: Callable[[], float],
-        heard: Callable[[OllamaError | None], bool],
-        fetch_of: Fetch | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
-        self.loads = LoadRequests(server, settings.startup_timeout_seconds)
-        self.residents = RunningModels(settings, server, record)
         self._settings = settings
         self._server = server
-        self._record = record
+        self._observed = observed
+        self._health = health
         self._clock = clock
-        self._heard = heard
-        self._fetch = fetch_of
-        self._warming = WarmUp(settings, server, record, self._while_server_answers)
-        self._timeout = settings.timeout_seconds
+        self._fetch = fetch
         self._budget = settings.startup_timeout_seconds
-        self._rehearsed = False
+        self._http_ready = False
         self._listing: asyncio.Future[list[StoredModel]] | None = None
-        self._embedders: set[str] = set()
 
     async def connect(self) -> Observation:
-        """Try until Ollama's API answers; after each period without, say why it does not."""
-        await self._drop_requests()
+        """Try until Ollama's API answers; after each period without an answer, return why there is none."""
+        await self._forget_listing()
         if self._fetch is not None and not self._fetch.source.needs_server:
-            self._fetch.begin()  # while Ollama boots
-        self._record.resident = {}
+            self._fetch.begin()  # while Ollama starts
+        self._observed.running = {}
         until = self._clock() + self._settings.period_seconds
         while True:
             try:
                 return await self._greet()
             except OllamaError as error:
-                self._heard(error)
+                self._health.failed(error, starting=True)
                 if self._clock() >= until:
-                    return ServerDown(reason=error.reason, action=error.action)
-            await self._rehearse()
+                    return Observation(kind=Kind.SERVER_DOWN, reason=error.reason, action=error.action)
+            if not self._http_ready:
+                # Send one throw-away request, so that httpx finishes its lazy imports (18 ms, measured) before a load
+                # depends on it.
+                self._http_ready = True
+                await self._health.sign_of_life()
             await asyncio.sleep(CONNECT_RETRY_SECONDS)
 
-    async def _rehearse(self) -> None:
-        """Ask in vain once, because httpx imports for 18 ms (measured) at its first request: not when a load waits."""
-        if not self._rehearsed:
-            self._rehearsed = True
-            await self._sign_of_life()
-
-    async def _greet(self) -> ServerUp:
-        await self._server.connect(self._timeout)
-        self._record.mark(Phase.PORT_OPEN, self._clock())
-        # Asked together: a server that is still starting answers both at once.
+    async def _greet(self) -> Observation:
+        timeout = self._settings.timeout_seconds
+        await self._server.connect(timeout)
+        self._observed.mark(Phase.PORT_OPEN, self._clock())
+        # Both are asked together: a server that is still starting answers both at once.
         await self._forget_listing()
         self._listing = asyncio.ensure_future(self._server.stored_models(self._budget))
-        version = await self._server.version(self._timeout)
-        self._record.mark(Phase.API_ANSWERS, self._clock())
-        self._record.ollama_version = version
-        return ServerUp(reason=f"Ollama {version} answers at {self._server.url}")
+        version = await self._server.version(timeout)
+        self._observed.mark(Phase.API_ANSWERS, self._clock())
+        self._observed.ollama_version = version
+        return Observation(kind=Kind.SERVER_UP, reason=f"Ollama {version} answers at {self._server.url}")
 
     async def _forget_listing(self) -> None:
         listing, self._listing = self._listing, None
@@ -122,13 +81,9 @@ class Startup:
             listing.cancel()
             await asyncio.gather(listing, return_exceptions=True)
 
-    async def _drop_requests(self) -> None:
-        await self._forget_listing()
-        await self.loads.abandon()
-
     async def abandon(self) -> None:
         """Drop everything that is under way: the agent stops."""
-        await self._drop_requests()
+        await self._forget_listing()
         if self._fetch is not None:
             await self._fetch.abandon()
 
@@ -136,165 +91,58 @@ class Startup:
         """Wait until the source has delivered every model."""
         assert self._fetch is not None  # noqa: S101 — `verify` asks for a fetch only where there is one
         source = self._fetch.source
-        await self._forget_listing()  # of before the fetch
+        await self._forget_listing()  # it is from before the fetch
         try:
-            await self._while_server_answers(self._fetch.done())
+            await self._health.while_alive(self._fetch.done())
         except BlobDamaged as error:
-            return ModelDamaged(reason=f"source {source.name}: {error.reason}", action=error.action)
+            reason = f"source {source.name}: {error.reason}"
+            return Observation(kind=Kind.MODEL_DAMAGED, reason=reason, action=error.action)
         except SourceError as error:
-            return FetchFailed(reason=f"source {source.name}: {error.reason}", action=error.action)
-        self._record.mark(Phase.MODEL_FETCHED, self._clock())
-        return ModelFetched(reason=f"source {source.name} has delivered {self._names()}")
-
-    async def verify(self) -> Observation:
-        """Find every model in the store, as expected; where a source is to bring it, once it has."""
-        if self._fetch is not None and not self._fetch.delivered:
-            return FetchStarted(reason=f"waiting for source {self._fetch.source.name} to deliver {self._names()}")
-        listing, self._listing = self._listing, None
-        stored = await self._while_server_answers(listing or self._server.stored_models(self._budget))
-        for pin in self._record.pins:
-            found = find_stored(stored, pin)
-            if isinstance(found, Observation):
-                if self._fetch is not None and isinstance(found, ModelAbsent):
-                    self._fetch.forget()  # it was there, and is gone: the next look asks the source again
-                return found
-            if self._fetch is not None and (other := self._other_than_fetched(self._fetch, pin, found)):
-                return other
-            self._record.stored[pin.name] = found
-            if found.embeds_only:
-                self._embedders.add(pin.name)
-        self._record.mark(Phase.MODEL_VERIFIED, self._clock())
-        return ModelVerified(reason=f"loading {self._names()}")
-
-    def _other_than_fetched(self, fetch: Fetch, pin: ModelSpec, found: StoredModel) -> Observation | None:
-        """Tell when Ollama lists another model than the source has checked; the source is then asked again."""
-        if (checked := fetch.source.digests.get(pin.name, found.digest)) == found.digest:
-            return None
-        fetch.forget()
-        reason = f"Ollama has {pin.name} as {found.digest[:12]}, source {fetch.source.name} has checked {checked[:12]}"
-        return FetchStarted(reason=reason, action=DISAGREE)
-
-    async def wait(self, until: float, *, listed_is_well: bool, hands_off: bool) -> ContextDrifted | None:
-        """Wait before a reload, looking each period, so that a dead server is noticed meanwhile.
-
-        With `listed_is_well` it ends when all is listed as wanted; else only after it was not, for a dead runner stays
-        listed. With `hands_off`, a model that a client loaded with another context is left alone, and said to be so.
-        """
-        while (left := until - self._clock()) > 0:
-            finding = await self.residents.look(self._timeout)
-            self._heard(None)
-            if finding is None and listed_is_well:
-                return None
-            listed_is_well = listed_is_well or finding is not None
-            if hands_off and isinstance(finding, ContextDrifted):
-                return finding
-            await asyncio.sleep(min(left, self._settings.period_seconds))
-        return None
-
-    async def load(self, epoch: int) -> Observation:
-        """Load every model and prove that it serves."""
-        for pin in self._record.pins:
-            if failure := await self._load_one(pin):
-                return failure
-        if finding := await self._while_server_answers(self.residents.look_after_load(self._budget)):
-            return finding
-        size = sum(model.size_bytes for model in self._record.stored.values())
-        self._record.mark(Phase.LOAD, self._clock(), loaded_bytes=size)
-        return await self._prove(epoch)
-
-    async def _load_one(self, pin: ModelSpec) -> Observation | None:
-        try:
-            await self._while_server_answers(self.loads.answered(pin, embeds=self.embeds(pin)))
-        except RequestRefused as refusal:
-            return await self._refused(pin, refusal)
-        except (BadAnswer, ServerTimeout) as error:
-            return LoadFailed(reason=f"model {pin} did not load: {error.reason}", action=error.action)
-        return None
-
-    async def _refused(self, pin: ModelSpec, refusal: RequestRefused) -> Observation | None:
-        """Tell the kinds of refusal apart; one of them only means that the model embeds."""
-        if refusal.status == http.HTTPStatus.NOT_FOUND:
-            return ModelAbsent(reason=refusal.reason, action=f"Put model {pin.name} into Ollama's store again.")
-        if (
-            refusal.status == http.HTTPStatus.BAD_REQUEST
-            and not self.embeds(pin)
-            and await self._turns_out_to_embed(pin)
-        ):
-            self._embedders.add(pin.name)
-            return await self._load_one(pin)
-        return LoadFailed(reason=f"model {pin} did not load: {refusal.reason}", action=DAMAGED)
-
-    async def _turns_out_to_embed(self, pin: ModelSpec) -> bool:
-        """Ask for the capabilities, which Ollamas before 0.30 leave out of `/api/tags`."""
-        try:
-            return (await self._while_server_answers(self._server.show(pin.name, self._budget))).embeds_only
-        except (RequestRefused, BadAnswer):
-            return False  # a damaged model cannot even be shown: the refusal stands
-
-    async def _prove(self, epoch: int) -> Observation:
-        proofs = []
-        for pin in self._record.pins:
-            proof = await self._prove_one(pin, self._record.resident[pin.name])
-            if isinstance(proof, Observation):
-                return proof
-            proofs.append(proof)
-        self._record.mark(Phase.FIRST_TOKEN, self._clock())
-        self._record.pin_observed()
-        return ModelLoaded(reason=f"warming {self._names()}", epoch=epoch, proofs=tuple(proofs))
-
-    async def _prove_one(self, pin: ModelSpec, model: RunningModel) -> Proof | LoadFailed:
-        try:
-            request = self._server.prove(pin, self._budget, embeds=self.embeds(pin))
-            tokens = await self._while_server_answers(request)
-        except (RequestRefused, BadAnswer, ServerTimeout) as error:
-            return LoadFailed(reason=f"model {pin} is loaded but does not answer: {error.reason}", action=DAMAGED)
-        if tokens < 1:
-            return LoadFailed(reason=f"model {pin} is loaded but generated nothing", action=DAMAGED)
-        return Proof(
-            model=pin.name,
-            digest=model.digest,
-            context_length=model.context_length,
-            memory_bytes=model.memory_bytes,
-            vram_bytes=model.vram_bytes,
-            tokens=tokens,
+            reason = f"source {source.name}: {error.reason}"
+            return Observation(kind=Kind.FETCH_FAILED, reason=reason, action=error.action)
+        self._observed.mark(Phase.MODEL_FETCHED, self._clock())
+        return Observation(
+            kind=Kind.MODEL_FETCHED, reason=f"source {source.name} has delivered {self._observed.names()}"
         )
 
-    async def warm(self, epoch: int) -> Observation:
-        """Answer the warm-up prompts on every slot, then see that what was proven still holds."""
-        self._record.restored_slots = 0
-        for pin in self._record.pins:
-            # The vector of the proof has warmed all that an embedding model has.
-            if not self.embeds(pin) and (failure := await self._warming.warm(pin)):
-                return failure
-        if finding := await self._while_server_answers(self.residents.look(self._budget)):
-            return finding
-        self._record.mark(Phase.WARM_UP, self._clock())
-        slots = self._settings.num_parallel
-        return WarmUpDone(reason=f"{self._names()} answers; warm on {slots} parallel slot(s)", epoch=epoch)
+    async def verify(self) -> Observation:
+        """Find every model in the store, as expected; where a source brings it, after it has."""
+        if self._fetch is not None and not self._fetch.delivered:
+            reason = f"waiting for source {self._fetch.source.name} to deliver {self._observed.names()}"
+            return Observation(kind=Kind.FETCH_STARTED, reason=reason)
+        listing, self._listing = self._listing, None
+        stored = await self._health.while_alive(listing or self._server.stored_models(self._budget))
+        for spec in self._observed.models:
+            if obstacle := await self._verify_one(spec, stored):
+                return obstacle
+        self._observed.mark(Phase.MODEL_VERIFIED, self._clock())
+        return Observation(kind=Kind.MODEL_VERIFIED, reason=f"loading {self._observed.names()}")
 
-    async def _while_server_answers(self, waiting: Awaitable[T]) -> T:
-        """Wait as long as it takes, but no longer than the server itself shows signs of life."""
-        task = asyncio.ensure_future(waiting)
+    async def _verify_one(self, spec: ModelSpec, stored: list[StoredModel]) -> Observation | None:
+        found = find_stored(stored, spec)
+        if isinstance(found, Observation):
+            if self._fetch is not None and found.kind is Kind.MODEL_ABSENT:
+                self._fetch.forget()  # it was there, and is gone: the next try asks the source again
+            return found
+        if self._fetch is not None and (other := self._other_than_fetched(self._fetch, spec, found)):
+            return other
+        self._observed.stored[spec.name] = complete = await self._completed(found, spec)
+        return judge_stored(complete, spec)
+
+    def _other_than_fetched(self, fetch: Fetch, spec: ModelSpec, found: StoredModel) -> Observation | None:
+        """Return why Ollama's model is not the one that the source has checked; the source is then asked again."""
+        if (checked := fetch.source.digests.get(spec.name, found.digest)) == found.digest:
+            return None
+        fetch.forget()
+        reason = f"Ollama has {spec.name} as {found.digest[:12]}, source {fetch.source.name} has checked {checked[:12]}"
+        return Observation(kind=Kind.FETCH_STARTED, reason=reason, action=DISAGREE)
+
+    async def _completed(self, stored: StoredModel, spec: ModelSpec) -> StoredModel:
+        """Add what Ollamas before 0.30 leave out of `/api/tags`: the capabilities and the trained context."""
+        if stored.capabilities is not None and (spec.num_ctx is None or stored.trained_context is not None):
+            return stored
         try:
-            while not (await asyncio.wait({task}, timeout=self._settings.period_seconds))[0]:
-                error = await self._sign_of_life()
-                if self._heard(error) and error and not task.done():
-                    raise ServerUnreachable(f"Ollama stopped answering: {error.reason}", action=error.action)
-            return task.result()
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _sign_of_life(self) -> OllamaError | None:
-        try:
-            await self._server.version(self._timeout)
-        except OllamaError as error:
-            return error
-        return None
-
-    def embeds(self, pin: ModelSpec) -> bool:
-        """Whether a model can embed but not generate."""
-        return pin.name in self._embedders
-
-    def _names(self) -> str:
-        return ", ".join(str(pin) for pin in self._record.pins)
+            shown = await self._health.while_alive(self._server.show(spec.name, self._budget))
+        except (RequestRefused, BadAnswer):
+            return stored  # a damaged model cannot be shown; its load says why
+        return replace(stored, capabilities=shown.capabilities, trained_context=shown.trained_context)

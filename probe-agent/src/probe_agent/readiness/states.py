@@ -1,4 +1,4 @@
-"""The readiness state machine: everything that decides what a probe is told lives here.
+"""The readiness state machine: everything that decides what a probe answers lives here.
 
 Pure: no I/O, no clock, standard library only. `Readiness` is a value; `Readiness.after` makes the next one
 from an observation, or raises `IllegalTransition` and changes nothing. The diagram in `docs/` is made
@@ -14,7 +14,7 @@ from probe_agent.errors import IllegalTransition
 
 
 class ReadinessState(StrEnum):
-    """Where the instance stands on its way to a model that answers."""
+    """Where the instance stands between its start and a model that answers."""
 
     UNREACHABLE = "UNREACHABLE"
     VERIFYING = "VERIFYING"
@@ -26,196 +26,137 @@ class ReadinessState(StrEnum):
     STOPPING = "STOPPING"
 
 
+class Kind(StrEnum):
+    """What can be observed. The values are also the causes in the metric of reloads."""
+
+    # Ollama's API answers.
+    SERVER_UP = "ServerUp"
+    # Ollama did not answer, as many times in a row as the failure threshold says.
+    SERVER_DOWN = "ServerDown"
+    # Every wanted model is in Ollama's store, with the expected digest and an accepted format.
+    MODEL_VERIFIED = "ModelVerified"
+    # A wanted model is not in Ollama's store.
+    MODEL_ABSENT = "ModelAbsent"
+    # A source is configured and has not delivered every model yet.
+    FETCH_STARTED = "FetchStarted"
+    # The source has delivered every wanted model, whole and checked.
+    MODEL_FETCHED = "ModelFetched"
+    # The source failed in a way that another try may mend.
+    FETCH_FAILED = "FetchFailed"
+    # A blob of the model has other content than its name says, even when fetched once more.
+    MODEL_DAMAGED = "ModelDamaged"
+    # A load, its proof or the warm-up failed in a way that another try may mend.
+    LOAD_FAILED = "LoadFailed"
+    # Every model is loaded as wanted and has generated.
+    MODEL_LOADED = "ModelLoaded"
+    # The warm-up prompts are answered, and every model is still loaded as wanted.
+    WARM_UP_DONE = "WarmUpDone"
+    # Ollama no longer lists a model that was loaded, or lists another one under its name.
+    MODEL_EVICTED = "ModelEvicted"
+    # A model is loaded with another context length than the pinned one.
+    CONTEXT_DRIFTED = "ContextDrifted"
+    # A model that must lie in GPU memory lies, wholly or partly, outside it.
+    OFFLOADED_TO_CPU = "OffloadedToCpu"
+    # Ollama's API answers, but the process that runs the model died or refuses.
+    RUNNER_LOST = "RunnerLost"
+    # Ollama's API answers, but questions about the runner get no answer in time.
+    RUNNER_SILENT = "RunnerSilent"
+    # The pinned context is one that the model or this Ollama does not give.
+    CONTEXT_UNATTAINABLE = "ContextUnattainable"
+    # The stored or loaded model is not the expected one.
+    DIGEST_MISMATCH = "DigestMismatch"
+    # The stored model has a format that this instance must not, or cannot, serve.
+    REFUSED_FORMAT = "RefusedFormat"
+    # The agent itself has a bug.
+    AGENT_FAULT = "AgentFault"
+    # The platform asked the agent to stop.
+    STOP_REQUESTED = "StopRequested"
+
+
+# The action where there is nothing to do.
+GOES_ON = "Nothing: the agent goes on by itself."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """Something seen of Ollama: `reason` says who and why, `action` what a person can do about it."""
+    """Something observed: `reason` says who and why, `action` what a person can do about it.
 
-    reason: str
-    action: str = "Nothing: the agent goes on by itself."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerUp(Observation):
-    """Ollama's API answers."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerDown(Observation):
-    """Ollama did not answer, as often in a row as the failure threshold allows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelVerified(Observation):
-    """Every wanted model is in Ollama's store, with the expected digest and an accepted format."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelAbsent(Observation):
-    """A wanted model is not in Ollama's store, and no source is configured."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchStarted(Observation):
-    """A source is configured, and has not yet delivered what is wanted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFetched(Observation):
-    """The source has delivered every wanted model, whole and checked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchFailed(Observation):
-    """The source did not deliver, in a way that another try may mend."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelDamaged(Observation):
-    """A blob of the model is not what its name says, fetched once more or not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadFailed(Observation):
-    """A load, or the proof that follows it, failed in a way that another try may mend."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What was seen of one loaded model: its digest, its context, where it lies, and that it generates.
-
-    Sizes are bytes. `tokens` counts what the model generated for the proof: at least 1 (an embedding model's
-    vector counts as 1).
+    `model` names the model where it is about one. `tokens` goes with MODEL_LOADED: how many tokens each model
+    generated (an embedding model's vector counts as one).
     """
 
-    model: str
-    digest: str
-    context_length: int | None
-    memory_bytes: int
-    vram_bytes: int
-    tokens: int
+    kind: Kind
+    reason: str
+    action: str = GOES_ON
+    model: str = ""
+    tokens: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelLoaded(Observation):
-    """The load of this epoch is complete and proven: one `Proof` for each model."""
-
-    epoch: int
-    proofs: tuple[Proof, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WarmUpDone(Observation):
-    """The warm-up prompts of this epoch are answered, and what was proven still holds."""
-
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelEvicted(Observation):
-    """Ollama no longer lists a model that was loaded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContextDrifted(Observation):
-    """A model is loaded with another context length (`observed`, tokens) than the pinned one."""
-
-    model: str
-    observed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OffloadedToCpu(Observation):
-    """A model that must lie in GPU memory lies, wholly or partly, outside it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunnerLost(Observation):
-    """Ollama's API answers, but the process that runs the model does not; `silent`: nothing was said in time."""
-
-    silent: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContextUnattainable(Observation):
-    """The pinned context is longer than the one the model was trained with."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DigestMismatch(Observation):
-    """The stored model is not the expected one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedFormat(Observation):
-    """The stored model has a format that must not, or cannot, be served from this instance."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentFault(Observation):
-    """The agent itself broke: a bug, told as one."""
-
-    action: str = "Restart the instance, and report the traceback in the agent's log."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopRequested(Observation):
-    """The platform asked the agent to stop."""
-
-
-_UNMENDABLE = (ContextUnattainable, DigestMismatch, ModelDamaged, RefusedFormat, AgentFault)
-# What ends READY while Ollama itself answers.
-LOST = (ModelEvicted, ContextDrifted, OffloadedToCpu, RunnerLost)
-_TERMINAL = (ReadinessState.FAILED, ReadinessState.STOPPING)
+# Another try cannot mend these.
+UNMENDABLE = frozenset(
+    {
+        Kind.CONTEXT_UNATTAINABLE,
+        Kind.DIGEST_MISMATCH,
+        Kind.MODEL_DAMAGED,
+        Kind.REFUSED_FORMAT,
+        Kind.AGENT_FAULT,
+    }
+)
+# These end READY while Ollama itself answers.
+LOST = frozenset(
+    {Kind.MODEL_EVICTED, Kind.CONTEXT_DRIFTED, Kind.OFFLOADED_TO_CPU, Kind.RUNNER_LOST, Kind.RUNNER_SILENT}
+)
 _S = ReadinessState
+_TERMINAL = (_S.FAILED, _S.STOPPING)
 
 
-def _rows() -> dict[tuple[ReadinessState, type[Observation]], ReadinessState]:
-    rows: dict[tuple[ReadinessState, type[Observation]], ReadinessState] = {
-        (_S.UNREACHABLE, ServerUp): _S.VERIFYING,
-        (_S.VERIFYING, ModelVerified): _S.LOADING,
-        (_S.VERIFYING, ModelAbsent): _S.VERIFYING,
-        (_S.VERIFYING, FetchStarted): _S.FETCHING,
-        (_S.FETCHING, FetchFailed): _S.FETCHING,
-        (_S.FETCHING, ModelFetched): _S.VERIFYING,
-        (_S.LOADING, ModelAbsent): _S.VERIFYING,
-        (_S.LOADING, LoadFailed): _S.LOADING,
-        (_S.LOADING, ModelLoaded): _S.WARMING,
-        (_S.WARMING, LoadFailed): _S.LOADING,
-        (_S.WARMING, WarmUpDone): _S.READY,
+def _rows() -> dict[tuple[ReadinessState, Kind], ReadinessState]:
+    rows: dict[tuple[ReadinessState, Kind], ReadinessState] = {
+        (_S.UNREACHABLE, Kind.SERVER_UP): _S.VERIFYING,
+        (_S.VERIFYING, Kind.MODEL_VERIFIED): _S.LOADING,
+        (_S.VERIFYING, Kind.MODEL_ABSENT): _S.VERIFYING,
+        (_S.VERIFYING, Kind.FETCH_STARTED): _S.FETCHING,
+        (_S.FETCHING, Kind.FETCH_FAILED): _S.FETCHING,
+        (_S.FETCHING, Kind.MODEL_FETCHED): _S.VERIFYING,
+        (_S.LOADING, Kind.MODEL_ABSENT): _S.VERIFYING,
+        (_S.LOADING, Kind.LOAD_FAILED): _S.LOADING,
+        (_S.LOADING, Kind.MODEL_LOADED): _S.WARMING,
+        (_S.WARMING, Kind.LOAD_FAILED): _S.LOADING,
+        (_S.WARMING, Kind.WARM_UP_DONE): _S.READY,
     }
     for state in (_S.LOADING, _S.WARMING, _S.READY):
-        rows |= {(state, lost): _S.LOADING for lost in LOST}
+        rows |= {(state, kind): _S.LOADING for kind in Kind if kind in LOST}
     for state in _S:
         if state not in _TERMINAL:
-            rows[state, ServerDown] = _S.UNREACHABLE
-            rows |= {(state, unmendable): _S.FAILED for unmendable in _UNMENDABLE}
-        rows[state, StopRequested] = _S.STOPPING
+            rows[state, Kind.SERVER_DOWN] = _S.UNREACHABLE
+            rows |= {(state, kind): _S.FAILED for kind in Kind if kind in UNMENDABLE}
+        rows[state, Kind.STOP_REQUESTED] = _S.STOPPING
     return rows
 
 
-TRANSITIONS: Mapping[tuple[ReadinessState, type[Observation]], ReadinessState] = MappingProxyType(_rows())
+TRANSITIONS: Mapping[tuple[ReadinessState, Kind], ReadinessState] = MappingProxyType(_rows())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """What the agent holds to be true, and why. `since` is in seconds of the agent's monotonic clock.
+    """The present state, and why. `since` is in seconds of the agent's monotonic clock.
 
-    An *epoch* begins whenever a load must (again) be proven, and voids every older proof. `latched` is
-    true from the first READY on: the startup probe never fails again.
+    `kind` is that of the last observation. `epoch` counts the loads that had to be proven: it grows whenever LOADING
+    begins (again). `startup_passed` is true from the first READY on: the startup probe never fails again.
     """
 
     state: ReadinessState
     reason: str
     action: str
     since: float
+    kind: Kind | None = None
     epoch: int = 0
-    proofs: tuple[Proof, ...] = ()
-    latched: bool = False
+    startup_passed: bool = False
 
     @classmethod
     def initial(cls, reason: str, now: float) -> "Readiness":
-        """Nothing is known of Ollama yet."""
-        return cls(state=_S.UNREACHABLE, reason=reason, action=Observation(reason=reason).action, since=now)
+        """Return the state at the agent's start: nothing is known of Ollama yet."""
+        return cls(state=_S.UNREACHABLE, reason=reason, action=GOES_ON, since=now)
 
     @property
     def ready(self) -> bool:
@@ -228,36 +169,23 @@ class Readiness:
         return self.state in _TERMINAL
 
     def after(self, observation: Observation, now: float) -> "Readiness":
-        """Return what holds after `observation`, made at `now` (seconds, the same clock as `since`).
+        """Return the state after `observation`, made at `now` (seconds, the same clock as `since`).
 
-        Raises `IllegalTransition` when the present state does not know such an observation, or when it
-        claims a proof that is missing or of another epoch.
+        Raises `IllegalTransition` when the present state does not know such an observation, or when a load is
+        reported without a generated token of every model.
         """
-        target = TRANSITIONS.get((self.state, type(observation)))
+        target = TRANSITIONS.get((self.state, observation.kind))
         if target is None:
-            raise IllegalTransition(f"{type(observation).__name__} is not known in {self.state}")
-        self._check_proof(observation)
+            raise IllegalTransition(f"{observation.kind} is not known in {self.state}")
+        if observation.kind is Kind.MODEL_LOADED and min(observation.tokens, default=0) < 1:
+            raise IllegalTransition("no model is ready without having generated a token")
         return replace(
             self,
             state=target,
             reason=observation.reason,
             action=observation.action,
             since=self.since if target is self.state else now,
+            kind=observation.kind,
             epoch=self.epoch + 1 if target is _S.LOADING else self.epoch,
-            proofs=self._proofs_after(observation, target),
-            latched=self.latched or target is _S.READY,
+            startup_passed=self.startup_passed or target is _S.READY,
         )
-
-    def _check_proof(self, observation: Observation) -> None:
-        if not isinstance(observation, ModelLoaded | WarmUpDone):
-            return
-        if observation.epoch != self.epoch:
-            raise IllegalTransition(f"proof of epoch {observation.epoch} offered in epoch {self.epoch}")
-        proofs = observation.proofs if isinstance(observation, ModelLoaded) else self.proofs
-        if not proofs or any(proof.tokens < 1 for proof in proofs):
-            raise IllegalTransition("no model is ready without having generated a token")
-
-    def _proofs_after(self, observation: Observation, target: ReadinessState) -> tuple[Proof, ...]:
-        if isinstance(observation, ModelLoaded):
-            return observation.proofs
-        return self.proofs if target in (_S.WARMING, _S.READY) else ()

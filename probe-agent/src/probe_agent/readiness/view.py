@@ -6,8 +6,11 @@ from typing import Protocol
 
 from probe_agent.ollama.types import RunningModel, StoredModel
 from probe_agent.readiness.cold_start import Waterfall
-from probe_agent.readiness.states import ReadinessState
+from probe_agent.readiness.observed import Observed
+from probe_agent.readiness.states import Readiness, ReadinessState
+from probe_agent.settings import Settings
 from probe_agent.sources.progress import ProgressSnapshot
+from probe_agent.sources.source import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +72,55 @@ class Views(Protocol):
     async def settled(self) -> None:
         """Return once a view is `settled`."""
         ...
+
+
+def view_of(
+    readiness: Readiness,
+    observed: Observed,
+    settings: Settings,
+    source: Source | None,
+    *,
+    alive: bool,
+    now: float,
+    failures_in_a_row: int,
+) -> ReadinessView:
+    """Copy what the controller holds at this instant."""
+    return ReadinessView(
+        state=readiness.state,
+        reason=readiness.reason,
+        action=readiness.action,
+        since=readiness.since,
+        epoch=readiness.epoch,
+        startup_passed=readiness.startup_passed,
+        ready=readiness.ready,
+        settled=readiness.startup_passed or readiness.terminal,
+        alive=alive,
+        now=now,
+        started=observed.started,
+        startup_hold_seconds=settings.startup_hold_seconds,
+        ollama_url=settings.ollama_url,
+        ollama_version=observed.ollama_version,
+        models=tuple(
+            ModelView(
+                name=spec.name,
+                num_ctx=observed.num_ctx(spec),
+                stored=observed.stored.get(spec.name),
+                running=observed.running.get(spec.name),
+            )
+            for spec in observed.models
+        ),
+        waterfall=observed.waterfall,
+        source_name=source.name if source else None,
+        source_progress=source.progress.snapshot() if source else None,
+        failures_in_a_row=failures_in_a_row,
+        last_check=observed.last_check,
+        transitions=dict(observed.transitions),
+        failures=dict(observed.failures),
+        reloads=dict(observed.reloads),
+        checks=observed.checks,
+        check_seconds=observed.check_seconds,
+        unpinned=observed.unpinned,
+        warmup_prompts=observed.warmup_prompts,
+        warmup_refused=observed.warmup_refused,
+        restored_slots=observed.restored_slots,
+    )

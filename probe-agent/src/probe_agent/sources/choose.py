@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from probe_agent.ollama.client import OllamaClient
-from probe_agent.settings import ModelSource, Settings
+from probe_agent.settings import Settings
 from probe_agent.sources.mount import MountSource
 from probe_agent.sources.pull import PullSource
 from probe_agent.sources.source import Source
+from probe_agent.variables import ModelSource
 
 
 def choose(settings: Settings, server: OllamaClient) -> Source | None:

@@ -10,7 +10,8 @@ from ops.lint.findings import Options, Problem, Severity, rule
 from ops.lint.rules.probes import ollama_port
 from ops.lint.rules.volumes import AGENT_RUNTIME_DIR, RUNTIME_DIR
 from ops.lint.view import UNREADABLE, View, variable_of
-from probe_agent.settings import PREFIX
+from probe_agent.ollama.names import short_name
+from probe_agent.variables import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,7 +148,7 @@ def model_tag(view: View, _options: Options) -> Iterator[Problem]:
     if view.agent is None or view.settings is None:
         return
     for pin in view.settings.models:
-        if pin.full_name.endswith(":latest") and pin.digest is None:
+        if short_name(pin.name).endswith(":latest") and pin.digest is None:
             reason = f"{pin.name} means its tag latest, which is another model tomorrow"
             fix = "Name a tag such as gemma3:4b-it-qat, or pin PROBE_AGENT_MODEL_DIGEST."
             yield Problem(view.agent.env_place("PROBE_AGENT_MODEL"), reason, fix, Severity.WARNING)
