@@ -51,9 +51,17 @@ _argparse(
 )
 
 
+# A shell's status for a program that SIGINT ended.
+INTERRUPTED = 130
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one of the commands; returns its exit status."""
-    return cli.run(app, argv)
+    try:
+        return cli.run(app, argv)
+    except KeyboardInterrupt:  # while a command was being imported, before it handles signals itself
+        sys.stderr.write("ops: interrupted\n")
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

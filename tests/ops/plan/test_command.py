@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -415,6 +416,14 @@ def test_a_file_s_value_that_is_none_is_named(tmp_path: Path, capsys: pytest.Cap
     assert "value: q8_0" in path.read_text()
 
 
+def test_0_in_ollamas_variables_is_unset(tmp_path: Path) -> None:
+    """Ollama reads OLLAMA_NUM_PARALLEL=0 as unset: so does the plan, which then sets its own number of slots."""
+    path = tmp_path / "service.yaml"
+    text = SERVICE.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"(name: OLLAMA_NUM_PARALLEL\n +value:) .*", r"\1 '0'", text), encoding="utf-8")
+    assert written(tmp_path)[0] == 0
+
+
 def test_written_twice_is_written_once(tmp_path: Path) -> None:
     """The second time nothing differs, and the file is not touched."""
     *_, path = written(tmp_path, "--context", "4096")
@@ -464,9 +473,9 @@ def test_annotations_that_are_none(annotations: str, tmp_path: Path, capsys: pyt
     """Empty ones are filled; others of another type are refused in one line, and the file stays."""
     text = SERVICE.read_text(encoding="utf-8")
     head, _, rest = text.partition("    metadata:\n      annotations:\n")
-    _, _, tail = rest.partition("    spec:\n      # Requests")
+    _, _, tail = rest.partition("\n    spec:\n")
     path = tmp_path / "service.yaml"
-    path.write_text(f"{head}    metadata:\n      annotations: {annotations}\n    spec:\n      # Requests{tail}")
+    path.write_text(f"{head}    metadata:\n      annotations: {annotations}\n    spec:\n{tail}")
     before = path.read_text()
     assert written(tmp_path)[0] == (2 if annotations else 0)
     assert capsys.readouterr().err.count("\n") == 1  # the refusal, or whose file it is

@@ -172,6 +172,19 @@ def test_closed_terminal_stops_everything(tmp_path: Path, started: list[Command]
     assert not [pid for pid in containers if is_alive(pid)]
 
 
+def test_ctrl_c_during_the_imports_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C before the command handles signals itself ends in one line and status 130, not in a traceback."""
+
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ops.cli.run", interrupted)
+    assert main(["up"]) == 130
+    assert capsys.readouterr().err == "ops: interrupted\n"
+
+
 def test_full_disk_ends_with_the_reason_of_the_run(tmp_path: Path, started: list[Command]) -> None:
     """Output that cannot be written is no traceback: the run ends, and so do its containers."""
     with Path("/dev/full").open("wb") as full:

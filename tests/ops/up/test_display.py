@@ -23,6 +23,7 @@ from ops.up.errors import ChatError
 from ops.up.front import IngressFront
 from ops.up.gate import Gate
 from ops.up.journal import Event, Kind
+from ops.up.screen import Screen
 from probe_agent.readiness import cold_start as waterfall_phases
 
 if TYPE_CHECKING:
@@ -179,3 +180,26 @@ def test_foreign_answer_to_a_chat_is_a_sentence(body: bytes) -> None:
 def test_every_phase_of_the_agent_has_a_label() -> None:
     """The bars are named in people's words, in the agent's order."""
     assert list(waterfall.LABELS) == list(waterfall_phases.Phase)
+
+
+def test_by_default_only_warnings_of_containers_are_shown() -> None:
+    """A newcomer sees what went wrong, not every line; --logs shows all, --no-logs none."""
+    for logs, shown in ((None, ["level=WARN disk"]), (True, ["level=INFO fine", "level=WARN disk"]), (False, [])):
+        file = StringIO()
+        with Screen(Console(file=file, width=100), logs=logs) as screen:
+            for text in ("level=INFO fine", "level=WARN disk"):
+                screen.output("ollama", text)
+        assert [each.partition("│ ")[2] for each in file.getvalue().splitlines()] == shown
+
+
+def test_the_waterfall_fits_a_narrow_terminal() -> None:
+    """At 40 columns the bars are left out, and the names of the phases stay whole."""
+    file = StringIO()
+    Console(file=file, width=40).print(waterfall.table(status("READY", phase="api_answers"), 40))
+    assert "API answers" in file.getvalue()
+    assert all(len(each) <= 40 for each in file.getvalue().splitlines())
+
+
+def test_characters_that_a_terminal_lacks_become_plain_ones() -> None:
+    """On an ASCII terminal bars and marks stay readable."""
+    assert "✔ ━━ é".encode("ascii", errors=console.PLAIN) == b"+ == ?"

@@ -406,3 +406,12 @@ def test_two_first_runs_make_one_store(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(made) == 1
     assert stores[0] == stores[1]
     assert local_store.has_model(stores[0], "smollm2")
+
+
+@pytest.mark.parametrize("name", ["owl", "OWL", "owl:latest", "library/owl", "registry.ollama.ai/library/owl:latest"])
+def test_a_store_has_a_model_under_every_spelling(tmp_path: Path, name: str) -> None:
+    """Model names are compared in canonical form (F12)."""
+    manifest = tmp_path / "manifests/registry.ollama.ai/library/owl/latest"
+    manifest.parent.mkdir(parents=True)
+    manifest.touch()
+    assert local_store.has_model(tmp_path, name)
