@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import json
 import signal
 import sys
@@ -50,8 +49,6 @@ def _peak_bytes() -> int:
 
 def main() -> None:
     """Import what a fetch imports, then fetch."""
-    importlib.import_module("google.cloud.storage")  # the agent does it while Ollama boots
-
     asyncio.run(fetch(Path(sys.argv[1])))
 
 

@@ -18,7 +18,7 @@ from probe_agent.ollama.client import OllamaClient
 from probe_agent.readiness.controller import Controller
 from probe_agent.readiness.states import ReadinessState
 from probe_agent.settings import Settings
-from probe_agent.sources.choose import choose
+from probe_agent.sources.fetch import choose
 from probe_agent.variables import PREFIX
 
 # Short, so that a test is over in a second; long enough for a busy machine to answer in time.

@@ -38,6 +38,7 @@ class BucketServer(Serving):
         self.folder = folder
         self.status = 0
         self.asked: list[str] = []
+        self.tokens: list[str | None] = []
         self.spoil: Callable[[str, bytes], bytes] = lambda _, content: content
         self.halt: Callable[[str], object] = lambda _: None
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -69,6 +70,7 @@ class BucketServer(Serving):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                bucket.tokens.append(self.headers.get("Authorization"))
                 status, body = bucket.answer(urlsplit(self.path).path, self.headers.get("Range"))
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))

@@ -22,7 +22,7 @@ LAYERS = (
     ("server",),
     ("__main__",),
 )
-LIBRARIES = {"google", "httpx", "ollama", "prometheus_client", "requests", "starlette", "uvicorn"}
+LIBRARIES = {"google", "httpx", "ollama", "prometheus_client", "starlette", "uvicorn"}
 # What decides does no I/O, keeps no time, and logs nothing.
 PURE = (
     "errors",

@@ -17,7 +17,7 @@ from probe_agent.http_server import BoundedHttp, Server
 from probe_agent.ollama.client import OllamaClient
 from probe_agent.readiness.controller import Controller
 from probe_agent.settings import Settings
-from probe_agent.sources.choose import choose
+from probe_agent.sources.fetch import choose
 from probe_agent.variables import help_text
 
 log = logging.getLogger(__name__)

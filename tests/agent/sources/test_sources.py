@@ -23,7 +23,7 @@ from probe_agent.endpoints import app
 from probe_agent.endpoints.status import status
 from probe_agent.errors import BlobDamaged, ServerTimeout, SourceError
 from probe_agent.ollama.client import OllamaClient
-from probe_agent.sources import fetch
+from probe_agent.sources import fetch, pull
 from probe_agent.sources.mount import MountSource
 from probe_agent.sources.pull import PullSource
 
@@ -91,7 +91,7 @@ async def test_a_manifest_that_is_none_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="model m") as caught:
         await MountSource(tmp_path).fetch(("m",))
 
-    assert "Copy a store with m" in caught.value.action
+    assert "manifest and blobs" in caught.value.action
 
 
 async def test_a_volume_that_cannot_be_read_is_told(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ async def pulled(registry: Registry, silence: float | None = None, store: Path =
             if silence is None:
                 await source.fetch(("m",))
             else:
-                await server.pull("m", silence, lambda _: None)
+                await server.pull("m", silence, lambda _: silence)
         finally:
             await server.close()
         return source
@@ -226,6 +226,21 @@ async def test_a_silent_pull_is_given_up() -> None:
     """A registry that says nothing any more does not hold the agent for ever."""
     with pytest.raises(ServerTimeout):
         await pulled(Registry({"status": "pulling manifest"}, endless=True), silence=0.1)
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "action"),
+    [("verifying sha256 digest", "verifying its digest", "disk"), ("pulling manifest", "could not be", "Cloud NAT")],
+)
+async def test_a_pull_that_verifies_in_silence_is_no_network_fault(
+    monkeypatch: pytest.MonkeyPatch, status: str, words: str, action: str
+) -> None:
+    """Regression: a digest that took more than a minute to verify was called a network fault."""
+    monkeypatch.setattr(pull, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(pull, "VERIFY_SECONDS", 0.6)
+    with pytest.raises(SourceError, match=words) as caught:
+        await pulled(Registry({"status": status}, endless=True))
+    assert action in caught.value.action
 
 
 async def test_a_model_that_ollama_pulls_becomes_ready(ollama: Ollama) -> None:

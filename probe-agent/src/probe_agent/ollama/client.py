@@ -134,10 +134,11 @@ class OllamaClient:
         request = {"model": model, "keep_alive": self._keep_alive, "stream": False, **prompt.request(num_ctx)}
         await self._ask("POST", "/api/chat", timeout, request)
 
-    async def pull(self, name: str, silence: float, on_progress: Callable[[dict[str, Any]], object]) -> None:
-        """Let Ollama fetch a model from its registry; `on_progress` gets every line of its progress.
+    async def pull(self, name: str, silence: float, on_line: Callable[[dict[str, Any]], float]) -> None:
+        """Let Ollama fetch a model from its registry.
 
-        However long it takes, no two lines may lie more than `silence` seconds apart.
+        The first line of its progress must come within `silence` seconds; `on_line` gets each line and returns how
+        many seconds the next one may take.
         """
         path = "/api/pull"
         with translated(path, silence):
@@ -148,11 +149,10 @@ class OllamaClient:
                         raise refusal(answer, path)
                     last: dict[str, Any] = {}
                     async for text in answer.aiter_lines():
-                        patience.reschedule(asyncio.get_running_loop().time() + silence)
                         last = json.loads(text)
                         if "error" in last:
                             raise BadAnswer(f"{path} failed: {shortened(str(last['error']))}")
-                        on_progress(last)
+                        patience.reschedule(asyncio.get_running_loop().time() + on_line(last))
             if last.get("status") != "success":
                 raise BadAnswer(f"{path} ended without success")
 

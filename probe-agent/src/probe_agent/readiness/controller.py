@@ -20,8 +20,7 @@ from probe_agent.readiness.transition_log import TransitionLog
 from probe_agent.readiness.view import ReadinessView, view_of
 from probe_agent.readiness.warmup import WarmUp
 from probe_agent.settings import Settings
-from probe_agent.sources.fetch import Fetch
-from probe_agent.sources.source import Source
+from probe_agent.sources.fetch import Fetch, Source
 
 log = logging.getLogger(__name__)
 

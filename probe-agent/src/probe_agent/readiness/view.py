@@ -9,8 +9,8 @@ from probe_agent.readiness.cold_start import Waterfall
 from probe_agent.readiness.observed import Observed
 from probe_agent.readiness.states import Readiness, ReadinessState
 from probe_agent.settings import Settings
+from probe_agent.sources.fetch import Source
 from probe_agent.sources.progress import ProgressSnapshot
-from probe_agent.sources.source import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

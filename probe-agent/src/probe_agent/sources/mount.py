@@ -6,20 +6,17 @@ Reading every byte once to check it also brings the files near: the load that fo
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from probe_agent.errors import BlobDamaged, ManifestRefused, SourceError
 from probe_agent.ollama.blobs import check_blob
 from probe_agent.ollama.store import BlobRef, StoreManifest, blobs_of, manifest_path, read_manifest
-from probe_agent.sources.parallel import in_parallel
 from probe_agent.sources.progress import Progress
-from probe_agent.sources.stoppable import Stop, in_thread
+from probe_agent.sources.threads import Stop, all_of, in_thread
 
 log = logging.getLogger(__name__)
 
-# A model is one large file and a few tiny ones: more threads would only wait for the same disk.
-READERS = 4
+UPLOAD = "Copy the model's manifest and blobs there (docs/model-sources.md)."
 
 
 class MountSource:
@@ -34,38 +31,29 @@ class MountSource:
         self._folder = folder
 
     async def fetch(self, models: tuple[str, ...]) -> None:
-        """Read every blob of every model and hold it against its name."""
+        """Read every blob of every model and compare its hash with its name."""
         self.progress.reset()
         try:
-            await in_thread(lambda stop: self._check(models, stop))
+            manifests = [await in_thread(lambda _, model=model: self._manifest(model)) for model in models]  # type: ignore[misc]
+            blobs = blobs_of(manifests)
+            self.progress.expect(sum(blob.size_bytes for blob in blobs))
+            await all_of(*(in_thread(lambda stop, blob=blob: self._check(blob, stop)) for blob in blobs))  # type: ignore[misc]
         except OSError as error:
             reason = f"the volume at {self._folder} cannot be read: {error.strerror}"
             raise SourceError(
                 reason, action="Check the volume's mount and the service account's right to read."
             ) from error
-
-    def _check(self, models: tuple[str, ...], stop: Stop) -> None:
-        manifests = [self._manifest(model) for model in models]
-        blobs = blobs_of(manifests)
-        self.progress.expect(sum(blob.size_bytes for blob in blobs))
-        try:
-            with in_parallel(partial(self._check_one, stop), blobs, READERS, name="check-blob") as checks:
-                for _ in checks:
-                    pass
-        finally:
-            stop.set()  # the first fault is enough: the other readers end
         self.digests = {manifest.model: manifest.digest for manifest in manifests}
 
     def _manifest(self, model: str) -> StoreManifest:
         try:
             return read_manifest(model, (self._folder / manifest_path(model)).read_bytes())
         except FileNotFoundError:
-            reason = f"model {model} is not on the volume at {self._folder}"
-            raise SourceError(reason, action=f"Copy a store with {model} into the volume.") from None
+            raise SourceError(f"model {model} is not on the volume at {self._folder}", action=UPLOAD) from None
         except ManifestRefused as error:
-            raise SourceError(str(error), action=f"Copy a store with {model} into the volume again.") from error
+            raise SourceError(str(error), action=UPLOAD) from error
 
-    def _check_one(self, stop: Stop, blob: BlobRef) -> None:
+    def _check(self, blob: BlobRef, stop: Stop) -> None:
         read = 0
 
         def advanced(size: int) -> None:
@@ -78,6 +66,6 @@ class MountSource:
         try:
             check_blob(path, blob, advanced)
         except BlobDamaged as damage:
-            log.warning("%s, reading it once more", damage.reason)
+            log.warning("%s; it is read once more", damage.reason)
             self.progress.advance(-read)
             check_blob(path, blob, advanced)  # once more: a network volume may have had a bad moment
