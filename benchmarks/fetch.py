@@ -46,7 +46,7 @@ METHOD = (
     "same file system, and against `cp` and a SHA-256 of the copy after it, in turns whose order changes; it is read "
     "from the disk (POSIX_FADV_DONTNEED before each turn) or found in the page cache, the files of the turn before are "
     "removed, nobody calls fsync. Seconds are the fetch's own, without the interpreter's start and the import of "
-    "google-cloud-storage ('import_seconds'). 'kills': SIGKILL at a random point of the progress, then another process "
+    "the agent's download ('import_seconds'). 'kills': SIGKILL at a random point of the progress, then another process "
     "to the end, whose store is checked against every name; seeded."
 )
 
@@ -198,5 +198,5 @@ def _copy(source: Path, target: Path, *, check: bool) -> float:
 
 def _import_seconds() -> float:
     began = time.monotonic()
-    subprocess.run((sys.executable, "-c", "import google.cloud.storage"), timeout=SECONDS, check=True)
+    subprocess.run((sys.executable, "-c", "import probe_agent.sources.gcs"), timeout=SECONDS, check=True)
     return time.monotonic() - began
