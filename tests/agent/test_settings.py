@@ -14,7 +14,7 @@ from probe_agent.errors import SettingsError
 from probe_agent.ollama.prompts import GREETING
 from probe_agent.ollama.types import ModelSpec
 from probe_agent.settings import Settings
-from probe_agent.variables import PREFIX, VARIABLES, Device, DriftPolicy, LogLevel, ModelSource, help_text
+from probe_agent.variables import PREFIX, VARIABLES, Device, DriftPolicy, LogLevel, LogTarget, ModelSource, help_text
 
 DIGEST = "9521" * 16
 NAMES = [variable.name for variable in VARIABLES]
@@ -58,6 +58,7 @@ def test_the_model_alone_is_enough() -> None:
         warmup_prompts=(),
         context_drift=DriftPolicy.REPIN,
         log_level=LogLevel.INFO,
+        log_target=LogTarget.STDOUT,
         num_parallel=1,
     )
 
@@ -99,6 +100,7 @@ def test_the_model_alone_is_enough() -> None:
         ("FAILURE_THRESHOLD", "1", "failure_threshold", 1),
         ("CONTEXT_DRIFT", "report", "context_drift", DriftPolicy.REPORT),
         ("LOG_LEVEL", "DEBUG", "log_level", LogLevel.DEBUG),
+        ("LOG_TARGET", "api", "log_target", LogTarget.API),
         ("OLLAMA_NUM_PARALLEL", "4", "num_parallel", 4),
         ("PORT", " 9091 ", "port", 9091),
         ("PORT", "", "port", 9090),

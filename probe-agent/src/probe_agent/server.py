@@ -18,7 +18,7 @@ from probe_agent.ollama.client import OllamaClient
 from probe_agent.readiness.controller import Controller
 from probe_agent.settings import Settings
 from probe_agent.sources.fetch import choose
-from probe_agent.variables import help_text
+from probe_agent.variables import LogTarget, help_text
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def main(arguments: list[str], started: float) -> int:
         message = "\n  ".join(["probe-agent cannot start; correct the environment:", *error.problems])
         sys.stderr.write(f"{message}\n")
         return 2
-    logs.configure(settings.log_level, os.environ)
+    logs.configure(settings.log_level, os.environ, send=settings.log_target is LogTarget.API)
     log.info("probe-agent %s starts on %s port %d", __version__, settings.host, settings.port)
     return _listen_and_serve(settings, started)
 

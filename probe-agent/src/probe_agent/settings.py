@@ -11,7 +11,7 @@ from probe_agent.ollama.names import same_model
 from probe_agent.ollama.prompts import ChatPrompt
 from probe_agent.ollama.types import ModelSpec
 from probe_agent.text import printable
-from probe_agent.variables import PREFIX, VARIABLES, Device, DriftPolicy, LogLevel, ModelSource
+from probe_agent.variables import PREFIX, VARIABLES, Device, DriftPolicy, LogLevel, LogTarget, ModelSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Settings:
     warmup_prompts: tuple[ChatPrompt, ...]
     context_drift: DriftPolicy
     log_level: LogLevel
+    log_target: LogTarget
     num_parallel: int
 
     @property

@@ -36,6 +36,13 @@ class ModelSource(StrEnum):
     PULL = "pull"
 
 
+class LogTarget(StrEnum):
+    """Where log lines go: to standard output alone, or to Cloud Logging's API as well."""
+
+    STDOUT = "stdout"
+    API = "api"
+
+
 class LogLevel(StrEnum):
     """The least severe level that is logged."""
 
@@ -185,6 +192,12 @@ VARIABLES: tuple[Variable, ...] = (
         "only report it.",
     ),
     Variable(PREFIX + "LOG_LEVEL", parse.choice(LogLevel), "info", "debug | info | warning | error."),
+    Variable(
+        PREFIX + "LOG_TARGET",
+        parse.choice(LogTarget),
+        "stdout",
+        "stdout | api: with api, lines also go to Cloud Logging's API, for hosts where nothing collects the output.",
+    ),
     Variable(
         "OLLAMA_NUM_PARALLEL",
         parse.slots,
