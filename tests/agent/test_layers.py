@@ -13,7 +13,7 @@ PACKAGE = Path(probe_agent.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: a module imports its own layer and those below it.
 LAYERS = (
-    ("__init__", "text", "errors", "check", "late_import", "strict_json", "cloud_logging", "logs", "http_server"),
+    ("__init__", "text", "errors", "check", "late_import", "cloud_logging", "logs", "http_server"),
     ("ollama",),
     ("parse", "variables", "settings"),
     ("sources", "prompt_cache"),

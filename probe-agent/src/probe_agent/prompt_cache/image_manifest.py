@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_origin
 
-from probe_agent.errors import ManifestRefused
+from probe_agent.errors import ManifestRefused, cause_of
 from probe_agent.ollama.prompts import ChatPrompt, as_prompt
-from probe_agent.strict_json import read_json
 
 SCHEMA = 1
 
@@ -63,14 +62,15 @@ class ImageManifest:
     def read(cls, text: str | bytes) -> "ImageManifest":
         """Read the file's text; raises `ManifestRefused` that says what is wrong with it."""
         try:
-            content = read_json(text)
+            content = json.loads(text)
+            json.dumps(content, allow_nan=False, ensure_ascii=False).encode()  # what cannot be sent is no prompt
             if not isinstance(content, dict):
                 raise ValueError("expected a JSON object")  # noqa: TRY004, TRY301 — bad input like all the rest
             _check_schema(content.pop("schema", None))
             manifest: ImageManifest = _typed(cls, content, "its content")
             manifest.prompts  # noqa: B018 — read now, so that a bad one is told here
-        except (ValueError, TypeError) as error:
-            raise ManifestRefused(f"manifest.json of the image cannot be used: {error}") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ManifestRefused(f"manifest.json of the image cannot be used: {cause_of(error)}") from error
         return manifest
 
 
