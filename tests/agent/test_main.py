@@ -168,3 +168,11 @@ def test_check_imports_no_library(closed_port: int) -> None:
     )
 
     assert ended.stdout.splitlines()[1:] == [""]
+
+
+def test_a_signal_before_the_server_ends_the_process(closed_port: int) -> None:
+    """Until the server brings handlers of its own, a signal ends the process with status 0."""
+    assert main(["check", "--port", str(closed_port)]) == 2
+    with pytest.raises(SystemExit) as end:
+        signal.raise_signal(signal.SIGTERM)
+    assert end.value.code == 0

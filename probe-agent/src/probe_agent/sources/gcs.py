@@ -239,7 +239,7 @@ class _GoogleAuth(httpx.Auth):
         async with self._refreshing:
             if self._credentials is None or not self._credentials.valid:
                 self._credentials = await in_thread(lambda _: _fresh(self._credentials))
-        request.headers["Authorization"] = f"Bearer {self._credentials.token}"
+            request.headers["Authorization"] = f"Bearer {self._credentials.token}"
         yield request
 
 
