@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,9 +16,7 @@ from lab.servers import NO_TLS, REAL_OLLAMA, RealOllama, wait_until
 from ops import smollm2
 from ops.plan.memory import MIB, Load, batch, memory
 from ops.plan.sources import shape_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.contract.differences import DIFFERENCES
 
 pytestmark = pytest.mark.skipif(REAL_OLLAMA is None, reason="no real Ollama: set OLLAMA_BIN")
 BINARY = REAL_OLLAMA or ""
@@ -42,6 +40,8 @@ def test_a_real_ollama_loads_as_planned(kind: str, load: Load, tmp_path: Path) -
     environ = {"OLLAMA_NUM_PARALLEL": str(load.parallel), "OLLAMA_KV_CACHE_TYPE": load.kv_type}
     environ |= {"LLAMA_ARG_SWA_FULL": "1"} if load.has_full_windows else {}
     path = smollm2.gguf_path() if kind == "smollm2" else attention_ggufs.write(tmp_path, kind)
+    if not (Path(BINARY).resolve().parents[1] / "lib" / "ollama" / "llama-server").exists():
+        pytest.skip(DIFFERENCES["external runner"].was_so)
     with (
         RealOllama(tmp_path, BINARY, environ) as server,
         httpx.Client(base_url=server.url, timeout=LOAD_SECONDS, verify=NO_TLS) as http,
