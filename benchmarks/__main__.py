@@ -17,16 +17,14 @@ from benchmarks import (
     fetch,
     footprint,
     gap,
-    growth,
     held_probe,
-    hour,
     loadtest,
     overhead,
     plan,
-    prefetch,
     prompt_cache,
     recovery,
     time_to_loaded,
+    week,
 )
 from lab.measuring.precondition import NotHereError
 
@@ -43,34 +41,30 @@ BENCHMARKS: dict[str, Callable[..., Result]] = {
         time_to_loaded,
         overhead,
         footprint,
-        hour,
-        growth,
+        week,
         recovery,
-        prefetch,
         prompt_cache,
         fetch,
         plan,
         loadtest,
     )
 }
-LONG = {hour.NAME}
-"""Run only when asked for by their names."""
+# Columns where the output is no terminal.
 PLAIN_WIDTH = 140
-"""Columns where the output is no terminal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for, or all; returns 0 when every target was met, else 1."""
     names = ", ".join(BENCHMARKS)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the README claims, measured here.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {names} (all but {', '.join(LONG)})")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {names} (all)")
     parser.add_argument("--quick", action="store_true", help="few samples, and nothing is written")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {names}")
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=PLAIN_WIDTH)
     missed, absent = [], []
-    for name in options.names or [name for name in BENCHMARKS if name not in LONG]:
+    for name in options.names or BENCHMARKS:
         try:
             met = _run(name, console, quick=options.quick)
         except NotHereError as error:

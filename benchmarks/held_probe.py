@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 NAME = "held_probe"
 STARTS, QUICK_STARTS = 200, 10
 CROWD, CROWD_STARTS, QUICK_CROWD_STARTS = 64, 20, 3
-LIMIT_MS = 5.0
+# Of a plain request's time. Between the two instants lie the agent's closing look at /api/ps, which is a request of its
+# own by an async client, and the probe's answer: about ten plain requests of a raw socket.
+LIMIT_RATIO = 15.0
 HOLD = {"PROBE_AGENT_STARTUP_HOLD_SECONDS": "30"}
 ANSWER_SECONDS = 30.0
 """As long as the hold: a probe that is refused by then is an error, not a slow sample."""
@@ -27,8 +29,8 @@ METHOD = (
     "Each sample is a new agent process with a startup probe held before the model is ready. From: the instant just "
     "before the stand-in sends its last warm-up answer (the model is loaded and warm; the agent's closing look at "
     "/api/ps is inside the figure). To: the first bytes of the probe's 200 at the prober. Three processes, one clock "
-    "(CLOCK_MONOTONIC). 'from_last_ps' counts from that closing look's answer instead. 'machine_round_trip' is the "
-    "noise of the machine: the same prober's plain GET to the stand-in, once after each start."
+    "(CLOCK_MONOTONIC). 'from_last_ps' counts from that closing look's answer instead. 'plain_request' is the same "
+    "prober's GET to the stand-in, once after each start; the target is the ratio of the medians."
 )
 
 
@@ -51,16 +53,17 @@ def run(_folder: Path, *, quick: bool) -> Result:
         crowd = [_start(standin, port, probes=CROWD) for _ in range(QUICK_CROWD_STARTS if quick else CROWD_STARTS)]
     latencies = [ms for start in single for ms in start.since_warm]
     crowded = [ms for start in crowd for ms in start.since_warm]
-    claim = f"readiness to the held probe's 200, p99 of {len(latencies)}"
+    ratio, low, high = sample.ratio_of_medians([(start.since_warm[0], start.round_trip) for start in single])
+    claim = f"readiness to the held probe's 200 / a plain request, {len(single)} starts (95 %: {low:.1f} to {high:.1f})"
     return Result(
         name=NAME,
         server=server.description,
         method=METHOD,
-        targets=(Target(claim, sample.percentile(latencies, 99), LIMIT_MS, "ms"),),
+        targets=(Target(claim, ratio, LIMIT_RATIO, ""),),
         measured={
             "from_last_warm_up_ms": sample.summary(latencies),
             "from_last_ps_ms": sample.summary([ms for start in single for ms in start.since_ps]),
-            "machine_round_trip_ms": sample.summary([start.round_trip for start in single]),
+            "plain_request_ms": sample.summary([start.round_trip for start in single]),
             f"crowd_of_{CROWD}_from_last_warm_up_ms": sample.summary(crowded),
             "crowd_starts": len(crowd),
             "samples_ms": latencies,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import prober
@@ -23,9 +22,9 @@ NAME = "time_to_loaded"
 PAIRS, QUICK_PAIRS = 30, 3
 TOGETHER_PAIRS, QUICK_TOGETHER_PAIRS = 10, 1
 LIMIT_RATIO = 1.02
-LIMIT_TOGETHER_SECONDS = 0.15
-"""Later than the bare script when both start with Ollama: the agent also imports a web server and its endpoints. That
-is a constant, however large the model; the shortest period of a platform's probe is seven times as long."""
+# When both start with Ollama: the agent also imports a web server and its endpoints. That takes as long with a larger
+# model, so its share is smaller there.
+LIMIT_TOGETHER_RATIO = 1.25
 BARE_LOADER = Path(__file__).with_name("bare_loader.py")
 LOADED_SECONDS = 120.0
 OK = 200
@@ -36,7 +35,7 @@ METHOD = (
     "which of them is first changes with each pair, a new server for each start; the model's file is "
     "in the page cache, the first pair is dropped. 'before', the kind case: the driver is up and waits when Ollama "
     "starts. 'together', as where both containers boot side by side: it is started right after Ollama, its own start "
-    "included; its target is the median of the pairs' differences. 'asked': when Ollama got the load request, which a "
+    "included. 'asked': when Ollama got the load request, which a "
     "busy machine's noise in the load itself does not blur."
 )
 
@@ -68,22 +67,27 @@ def run(folder: Path, *, quick: bool) -> Result:
     before = _pairs(QUICK_PAIRS if quick else PAIRS, lambda driver: _before(server, driver))
     together = _pairs(QUICK_TOGETHER_PAIRS if quick else TOGETHER_PAIRS, lambda driver: _together(server, driver))
     ratio, low, high = _ratio(before)
-    later = median(pair.agent.loaded - pair.bare.loaded for pair in together)
+    late, late_low, late_high = _ratio(together)
     return Result(
         name=NAME,
         server=server.description,
         method=METHOD,
         targets=(
             Target(f"agent up before Ollama: {claim(low, high, len(before))}", ratio, LIMIT_RATIO, ""),
-            Target("both started with Ollama: agent later than script, median", later, LIMIT_TOGETHER_SECONDS, "s"),
+            Target(
+                f"both started with Ollama: {claim(late_low, late_high, len(together), LIMIT_TOGETHER_RATIO)}",
+                late,
+                LIMIT_TOGETHER_RATIO,
+                "",
+            ),
         ),
         measured={"before": _figures(before), "together": _figures(together)},
     )
 
 
-def claim(low: float, high: float, pairs: int) -> str:
+def claim(low: float, high: float, pairs: int, limit: float = LIMIT_RATIO) -> str:
     """Say that the ratio is one of medians, and how sure: an interval that holds the limit leaves the claim open."""
-    sure = "" if high <= LIMIT_RATIO or low > LIMIT_RATIO else ", which holds the limit: not beyond doubt"
+    sure = "" if high <= limit or low > limit else ", which holds the limit: not beyond doubt"
     return f"median agent / median script, {pairs} pairs (95 %: {low:.3f} to {high:.3f}{sure})"
 
 
