@@ -4,20 +4,14 @@ import sys
 from collections.abc import Iterable
 
 from lab.pages.made_part import MadePart
-from ops.lint import rules
-from ops.lint.findings import RULES
+from ops.lint.rules import RULES
 
 
 def tables() -> str:
-    """Return one table per topic, with its module's docstring as the heading, in the order of the rules."""
-    rules.load_all()
-    modules = [f"{rules.__name__}.{topic}" for topic in rules.TOPICS]  # they may have been imported in another order
+    """Return one table per topic, in the order of the rules."""
+    topics = dict.fromkeys(each.topic for each in RULES.values())
     return "\n\n".join(
-        _table(
-            (sys.modules[module].__doc__ or "").splitlines()[0],
-            ((each.id, each.meaning) for each in RULES.values() if each.check.__module__ == module),
-        )
-        for module in modules
+        _table(topic, ((each.id, each.meaning) for each in RULES.values() if each.topic == topic)) for topic in topics
     )
 
 

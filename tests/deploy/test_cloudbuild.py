@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
-from ops.lint.schema import BUILD, api_schema
+from ops.service import schema
+from ops.service.strict import read_service
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "cloudbuild.yaml"
@@ -36,7 +36,21 @@ def build() -> dict[str, Any]:
 
 def test_file_is_valid_for_the_cloud_build_api() -> None:
     """The API's own schema accepts every name and type of the file."""
-    jsonschema.validate(build(), api_schema(BUILD, "Build"))
+    table = json.loads(Path(__file__).with_name("cloudbuild_types.json").read_text())
+    assert list(schema.problems(build(), table, "Build")) == []
+
+
+def test_build_bakes_what_the_service_runs() -> None:
+    """Model, context, slots and KV cache type of the build are those of service.yaml."""
+    given = build()["substitutions"]
+    ollama, agent = (container.env for container in read_service(ROOT / "service.yaml").containers)
+    assert f"{given['_MODEL']}@{given['_NUM_CTX']}" == agent["PROBE_AGENT_MODEL"]
+    for name, variable in (
+        ("_NUM_CTX", "OLLAMA_CONTEXT_LENGTH"),
+        ("_NUM_PARALLEL", "OLLAMA_NUM_PARALLEL"),
+        ("_KV_CACHE_TYPE", "OLLAMA_KV_CACHE_TYPE"),
+    ):
+        assert given[name] == ollama[variable]
 
 
 def test_machine_is_large_enough() -> None:
@@ -99,12 +113,12 @@ def test_what_a_deployment_lacks_is_found_before_the_build(tmp_path: Path) -> No
 def test_the_pin_step_changes_the_images_alone(tmp_path: Path) -> None:
     """What is deployed is the service's file, comments too, with the digests that the builds told."""
     for name in ("ollama", "agent"):
-        (tmp_path / f"{name}.json").write_text(json.dumps({"containerimage.digest": f"sha256:{'1' * 64}"}))
+        (tmp_path / f"{name}.json").write_text(json.dumps({"containerimage.digest": f"sha256:{'01' * 32}"}))
     pinned = run_tools("pin", tmp_path, "service.yaml")
     assert pinned.returncode == 0, pinned.stderr
     before, after = (ROOT / "service.yaml").read_text(), (tmp_path / "deploy.yaml").read_text()
     changed = [new.strip() for old, new in zip(before.splitlines(), after.splitlines(), strict=True) if old != new]
-    assert changed == [f"image: host/p/r/{name}@sha256:{'1' * 64}" for name in ("ollama", "probe-agent")]
+    assert changed == [f"image: host/p/r/{name}@sha256:{'01' * 32}" for name in ("ollama", "probe-agent")]
 
 
 def test_the_smoke_step_runs_the_services_own_flags(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
-"""References of container images, as files and registries write them: pure."""
-
-from __future__ import annotations
+"""References of container images, as files and registries write them."""
 
 import re
 
-PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
-"""An image reference with the digest of what was verified."""
+# An image reference with a digest.
+PINNED = re.compile(r"[^\s@]+@sha256:([0-9a-f]{64})")
+
+
+def is_pinned(image: str) -> bool:
+    """Whether an image is named by the digest of what was verified; one digit 64 times is a placeholder."""
+    match = PINNED.fullmatch(image)
+    return match is not None and len(set(match[1])) > 1
 
 
 def base_name(image: str) -> str:

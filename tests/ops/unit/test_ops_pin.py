@@ -12,8 +12,8 @@ from ops.lint.engine import lint
 from ops.lint.findings import Options
 
 FILE = Path(__file__).parents[3] / "service.yaml"
-PINNED = f"r.example/p/ollama@sha256:{'a' * 64}"
-AGENT = f"r.example/p/probe-agent@sha256:{'b' * 64}"
+PINNED = f"r.example/p/ollama@sha256:{'ab' * 32}"
+AGENT = f"r.example/p/probe-agent@sha256:{'cd' * 32}"
 BOTH = ("--image", f"ollama={PINNED}", "--image", f"probe-agent={AGENT}")
 
 

@@ -1,106 +1,85 @@
-"""Every rule over the text of one file. Pure: what is read and what is printed is the command's business."""
+"""Every rule over the text of one file. Pure: the command reads and prints."""
 
-from __future__ import annotations
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+from ops.lint import rules
+from ops.lint.findings import Finding, Options
+from ops.service import document, model, schema
+from ops.service.document import Document, Unreadable
+from ops.service.problem import Place, Problem, Severity, path_text
+from ops.service.structure import KIND
 
-from ops.lint import build, document, mirror, schema
-from ops.lint.findings import RULES, Finding, Options, Place, Problem, Severity, path_text
-from ops.lint.kinds import instead, is_build, is_service
-from ops.lint.rules import load_all
-from ops.lint.view import View
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-load_all()
+# The rule that finds a file which is not a service.
 FOREIGN = "kind"
-"""The rule that finds what is not linted at all."""
-RIGHT_FILE = "Give a service.yaml or a cloudbuild.yaml."
+GROUP = "serving.knative.dev/"
+# Kubernetes' own apiVersion: its kind Service is a network address.
+CORE_VERSION = "v1"
+MOST_NAMES = 5
 
 
 def lint(text: str, file: str, options: Options | None = None) -> list[Finding]:
     """Return what is wrong with a file's text, by line; `file` is only its name in the findings."""
-    options = options or Options()
     try:
-        documents = document.read(text)
-    except document.Unparsable as error:
-        fix = "Correct the indentation, brackets or quotes near that line."
-        return [Finding("yaml", Severity.ERROR, file, error.line, "(top level)", f"is no YAML: {error.reason}", fix)]
-    if not documents:
-        return [Finding(FOREIGN, Severity.ERROR, file, 1, "(top level)", "holds no document", RIGHT_FILE)]
-    return _in_order(finding for each in documents for finding in _document(each, file, options))
+        found = document.read(text)
+    except Unreadable as error:
+        return [unreadable(error, file)]
+    by_line = sorted(_findings(found, file, options or Options()), key=lambda each: (each.line, each.rule, each.path))
+    return list(dict.fromkeys(by_line))
 
 
-def lint_files(files: Mapping[str, str], options: Options | None = None) -> list[Finding]:
-    """Return what is wrong with each file, and between a build and the services it deploys; text by file's name."""
-    options = options or Options()
-    found: list[Finding] = []
-    for file, text in files.items():
-        found += _in_order([*lint(text, file, options), *_between(file, files, options)])
-    return found
-
-
-def _between(build_file: str, files: Mapping[str, str], options: Options) -> Iterator[Finding]:
-    for each in _readable(files[build_file], is_build):
-        given = mirror.substitutions_of(each.value, options)
-        for service_file in mirror.deployed(build_file, each.value, given, files):
-            for service in _readable(files[service_file], is_service):
-                found = mirror.problems(given, View(service.value), service_file)
-                yield from (_finding("build-agreement", problem, each, build_file) for problem in found)
-
-
-def not_compared(files: Mapping[str, str], options: Options) -> Iterator[str]:
-    """Yield the builds that were given beside services of which they deploy none: nothing was held against them."""
-    services = [file for file, text in files.items() if _readable(text, is_service)]
-    for file, text in files.items() if services else ():
-        for each in _readable(text, is_build):
-            given = mirror.substitutions_of(each.value, options)
-            if not mirror.deployed(file, each.value, given, files):
-                yield file
-
-
-def _readable(text: str, is_right: Callable[[Any], bool]) -> list[document.Document]:
-    try:
-        return [each for each in document.read(text) if is_right(each.value)]
-    except document.Unparsable:  # what `lint` reports
-        return []
-
-
-def _in_order(found: Iterable[Finding]) -> list[Finding]:
-    return sorted(dict.fromkeys(found), key=lambda each: (each.line, each.rule, each.path, each.reason))
-
-
-def _finding(name: str, problem: Problem, where: document.Document, file: str) -> Finding:
-    line, path = where.line(problem.place), path_text(problem.place)
-    return Finding(name, problem.severity, file, line, path, problem.reason, problem.fix)
-
-
-def _document(each: document.Document, file: str, options: Options) -> Iterator[Finding]:
-    for place, line in each.duplicates:
-        reason = f"the key {str(place[-1])!r} stands twice here; the last one wins, silently"
-        yield Finding(
-            "duplicate-key", Severity.ERROR, file, line, path_text(place), reason, "Keep one of them; remove the other."
-        )
-    for name, problem in problems(each.value, options):
-        yield _finding(name, problem, each, file)
+def unreadable(error: Unreadable, file: str) -> Finding:
+    """Return the finding for a file that cannot be read."""
+    reason, _, fix = error.reason.partition("; ")
+    fix = fix or "correct the indentation, brackets or quotes near that line"
+    return Finding("yaml", Severity.ERROR, file, error.line, "(top level)", reason, f"{fix[0].upper()}{fix[1:]}.")
 
 
 def problems(value: Any, options: Options) -> Iterator[tuple[str, Problem]]:
-    """Yield each problem of one document's value, with the id of its rule."""
-    if is_build(value):
-        yield from (("schema", problem) for problem in schema.problems(value, schema.BUILD, "Build"))
-        yield from build.problems(value, options)
-        return
-    if not is_service(value):
+    """Yield each problem of a document's value, with the id of its rule."""
+    if not _is_service(value):
         place: Place = ("kind",) if isinstance(value, dict) and "kind" in value else ()
-        yield FOREIGN, Problem(place, f"{instead(value)}, which is not linted", RIGHT_FILE)
+        yield FOREIGN, Problem(place, f"{_instead(value)}, which is not linted", "Give a service.yaml.")
         return
-    yield from (("schema", problem) for problem in schema.problems(value, schema.RUN, "Service"))
-    view = View(value)
-    for each in RULES.values():
-        yield from _named(each.id, each.check(view, options))
+    yield from (("schema", problem) for problem in schema.problems(value, schema.service_types(), "Service"))
+    service = model.read(value)
+    for each in rules.RULES.values():
+        yield from _named(each.id, each.check(service, options))
+
+
+def _findings(found: Document, file: str, options: Options) -> Iterator[Finding]:
+    for place, line in found.duplicates:
+        reason = f"the key {str(place[-1])!r} stands twice here; the last one wins silently"
+        yield Finding("duplicate-key", Severity.ERROR, file, line, path_text(place), reason, "Remove one of them.")
+    for name, problem in problems(found.value, options):
+        line, path = found.line(problem.place), path_text(problem.place)
+        yield Finding(name, problem.severity, file, line, path, problem.reason, problem.fix)
 
 
 def _named(name: str, found: Iterable[Problem]) -> Iterator[tuple[str, Problem]]:
     return ((name, problem) for problem in found)
+
+
+def _is_service(value: Any) -> bool:
+    """Whether a document is meant as a Knative service; its kind may be missing or misspelt, which a rule reports."""
+    if not isinstance(value, dict):
+        return False
+    knative = str(value.get("apiVersion")).startswith(GROUP)
+    if "kind" not in value:
+        return knative or ("spec" in value and "metadata" in value)
+    if value["kind"] == KIND:
+        return bool(value.get("apiVersion") != CORE_VERSION)
+    return knative and str(value["kind"]).lower() == KIND.lower()
+
+
+def _instead(value: Any) -> str:
+    """Return what a document is that is not a service."""
+    if not isinstance(value, dict):
+        return f"is a {'list' if isinstance(value, list) else 'single value'}"
+    if "kind" in value:
+        return f"is of kind {value['kind']!r} ({value.get('apiVersion', 'without apiVersion')})"
+    if "services" in value:
+        return "is a compose file (top-level services:)"
+    names = [str(name) for name in value]
+    some = ", ".join([*names[:MOST_NAMES], *(["…"] if len(names) > MOST_NAMES else [])])
+    return f"is not a Knative service (it has {some or 'nothing'})"

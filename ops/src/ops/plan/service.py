@@ -11,19 +11,19 @@ from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from ops import yaml_edit
 from ops.cloudrun.limits import gib
-from ops.lint.rules.resources import accelerator, sizes
-from ops.lint.values import mapping
-from ops.lint.view import REVISION as PLACE
-from ops.lint.view import REVISION_ANNOTATIONS, View
 from ops.plan.errors import PlanRefused
 from ops.plan.gpus import CPU
 from ops.plan.settings import AGENT, ANNOTATIONS, BOTH_PROBES, CONTEXT, DEVICE, MODELS, OLLAMA, REVISION
+from ops.service import model
+from ops.service.model import REVISION as PLACE
+from ops.service.model import REVISION_ANNOTATIONS
+from ops.service.values import mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from ops.lint.view import Container
     from ops.plan.settings import Setting
+    from ops.service.containers import Container
     from ops.yaml_edit import Place
     from probe_agent.ollama.types import ModelSpec
 
@@ -52,7 +52,7 @@ class Service:
 
     def __init__(self, text: str) -> None:
         self._text, self._document = text, yaml_edit.load(text)
-        view = View(mapping(self._document))
+        view = model.read(mapping(self._document))
         if view.ollama is None or view.agent is None:
             raise PlanRefused(
                 "it is no service with one container for Ollama and one for the probe-agent; start from service.yaml"
@@ -64,7 +64,7 @@ class Service:
     @property
     def given(self) -> Given:
         """What the file says already."""
-        cpu, memory = sizes(self._view)
+        cpu, memory = self._view.size
         has_limit = any("nvidia.com/gpu" in each.limits for each in self._view.containers)
         return Given(
             vcpu=cpu,
@@ -82,7 +82,7 @@ class Service:
 
     def _written(self) -> dict[str, str]:
         found = {**self._view.annotations, **self._ollama.env}
-        found[DEVICE] = accelerator(self._view) or ("" if self._view.gpu else CPU)
+        found[DEVICE] = self._view.accelerator or ("" if self._view.gpu else CPU)
         if self._view.settings:
             pins = self._view.settings.models
             found[MODELS] = str(len(pins))

@@ -1,13 +1,6 @@
-"""The rules, a module for each topic; importing one registers its rules."""
+"""The rules, one module for each topic; importing this package registers all of them."""
 
-from __future__ import annotations
+from ops.lint.registry import RULES
+from ops.lint.rules import agreement, capacity, dependencies, probes, resources, revision, startup, volumes
 
-import importlib
-
-TOPICS = ("structure", "probes", "startup", "capacity", "agreement", "resources", "dependencies", "volumes", "revision")
-
-
-def load_all() -> None:
-    """Register every rule, in the order of the topics."""
-    for topic in TOPICS:
-        importlib.import_module(f"{__name__}.{topic}")
+__all__ = ["RULES", "agreement", "capacity", "dependencies", "probes", "resources", "revision", "startup", "volumes"]
