@@ -1,12 +1,8 @@
 """Imports that come late, because they are slow, and may fail in a way that another try mends."""
 
-import importlib
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-_grpc = threading.Lock()
 
 
 @contextmanager
@@ -25,20 +21,3 @@ def whole_or_nothing(*packages: str) -> Iterator[None]:
             if name.partition(".")[0] in packages:
                 del sys.modules[name]
         raise
-
-
-def import_grpc() -> None:
-    """Import `grpc` before those who need it; raises what the import raises, and is over once and for all.
-
-    Its compiled part must not be begun twice in a process: absl says "SetTimeZone() has already been called", and
-    aborts. So where that part has failed, `grpc` is not to be found from then on, and the libraries do without.
-    """
-    with _grpc:  # who waited for another thread's import would begin it again the moment that one fails
-        if "grpc" in sys.modules:
-            return
-        try:
-            importlib.import_module("grpc")
-        except Exception:
-            if "grpc._cython.cygrpc" not in sys.modules:
-                sys.modules["grpc"] = None  # type: ignore[assignment]  # Python's mark for what is not to be found
-            raise
