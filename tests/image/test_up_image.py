@@ -101,11 +101,11 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     """Nothing is unpacked over what is there already."""
     (kept := tmp_path / "kept").touch()
     done = unpack(tmp_path, OLLAMA_BIN=sys.executable)
-    assert (done.returncode, done.stderr) == (1, f"unpacked.sh: {tmp_path}: is not empty; give a new folder\n")
+    assert (done.returncode, done.stderr) == (1, f"unpacked.sh: {tmp_path}: not empty; name a new folder\n")
     assert list(tmp_path.iterdir()) == [kept]
 
 
 def test_a_missing_ollama_is_told(tmp_path: Path) -> None:
     """Without an Ollama there is nothing to put the wrapper into."""
     done = unpack(tmp_path / "new", OLLAMA_BIN="/no/ollama")
-    assert (done.returncode, done.stderr) == (1, "unpacked.sh: no ollama on PATH; name one in OLLAMA_BIN\n")
+    assert (done.returncode, done.stderr) == (1, "unpacked.sh: no ollama on PATH; set OLLAMA_BIN\n")
