@@ -58,6 +58,7 @@ def test_the_deployed_service_starts_with_the_images_prompt_cache(
         port=0,
         free_ports=True,
         once=True,
+        logs=True,
         image_root=unpacked,
         report=tmp_path / "report.json",
         timeout_seconds=SECONDS,
