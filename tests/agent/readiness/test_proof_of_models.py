@@ -119,10 +119,22 @@ async def test_a_context_that_the_server_itself_gives_is_failed(
         assert action in agent.controller.readiness.action
 
 
+async def test_a_context_that_changes_after_ready_is_a_clients(ollama: Ollama) -> None:
+    """Once the server has given the pinned context, another one is put on clients, and never ends in FAILED."""
+    async with Agent(ollama.url) as agent:
+        await agent.until("READY")
+        await gives(ollama, 4096)
+        await agent.until_true(
+            lambda: agent.controller.observed.reloads["ContextDrifted"] >= 3, lambda: "three reloads with back-off"
+        )
+        assert agent.state == "LOADING"
+        assert "clients" in agent.controller.readiness.action
+
+
 async def test_a_context_that_each_load_changes_is_a_clients(ollama: Ollama) -> None:
     """A load that takes its time has reloaded something: the other context is put on clients."""
     await gives(ollama, 4096)
-    ollama.app.faults.on("/api/generate", SlowBytes(200))
+    ollama.app.faults.on("/api/generate", SlowBytes(60))
     async with Agent(ollama.url) as agent:
         await agent.until("LOADING", "loaded with a context of 4096")
         assert "clients" in agent.controller.readiness.action

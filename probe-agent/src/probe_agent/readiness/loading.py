@@ -19,6 +19,8 @@ DAMAGED = "The model's files are missing or damaged, or memory is short: see Oll
 # An empty load of a loaded model is answered in 2-4 ms, in 11 ms with all slots busy (measured: Ollama 0.32.15, two
 # cores). One that takes longer than this makes Ollama load.
 UNDISTURBED_SECONDS = 0.1
+# Longest time in which such loads of all models and one look are answered without a reload, on a busy machine too.
+CONFIRM_SECONDS = 0.5
 # A context that this many further loads leave as it is, each answered without a reload, is the server's own.
 CONFIRMATIONS = 2
 
@@ -46,13 +48,17 @@ class Loading:
     async def load(self) -> Observation:
         """Load every model and prove that it answers."""
         finding = await self._load_and_look()
-        if finding is not None and finding.kind is Kind.CONTEXT_DRIFTED:
+        if finding is not None and finding.kind is Kind.CONTEXT_DRIFTED and not self._was_ready:
             finding = await self._load_again(finding)
         if finding is not None:
             return finding
         size = sum(model.size_bytes for model in self._observed.stored.values())
         self._observed.mark(Phase.LOAD, self._clock(), loaded_bytes=size)
         return await self._prove()
+
+    @property
+    def _was_ready(self) -> bool:
+        return self._observed.waterfall.at(Phase.READY) is not None
 
     async def _load_and_look(self) -> Observation | None:
         for spec in self._observed.models:
@@ -67,11 +73,13 @@ class Loading:
         """Tell a context that the server itself gives from one that a client has asked for meanwhile.
 
         Another load undoes a client's context, by a reload. It leaves the server's own as it is, and answers at once.
+        After the first READY this question is settled: the server has given the wanted context, so a client changed it,
+        and further loads at once would only ping-pong with that client.
         """
         for _ in range(CONFIRMATIONS):
             began = self._clock()
             finding = await self._load_and_look()
-            if finding != drift or self._clock() - began > UNDISTURBED_SECONDS * len(self._observed.models):
+            if finding != drift or self._clock() - began > CONFIRM_SECONDS:
                 return finding
         spec = next(spec for spec in self._observed.models if spec.name == drift.model)
         given, wanted = self._observed.running[spec.name].context_length, self._observed.num_ctx(spec)
