@@ -17,6 +17,7 @@ from ops.plan.gpus import DEVICES, Device
 from ops.plan.memory import GIB, Load
 from ops.plan.sources import shape_of
 from ops.up import agent_status
+from probe_agent.errors import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +164,7 @@ def _load_rate(arguments: argparse.Namespace) -> tuple[float | None, float]:
         answer.raise_for_status()
         status = agent_status.parse(answer.json())
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SourceError(f"{url}: no agent answers there ({error or type(error).__name__}); give its port") from error
+        raise SourceError(f"{url}: no agent answers there ({cause_of(error)}); give its port") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SourceError(f"{url}/status is no probe-agent's; give the agent's own port, 9090 by default") from error
     if not status.load_bytes_per_second:

@@ -15,6 +15,7 @@ from ops.plan import stored
 from ops.plan.errors import PlanRefused, SourceError
 from ops.plan.gguf_facts import ModelShape, model_shape
 from ops.plan.metadata import ShapeUnknown
+from probe_agent.errors import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,9 +84,7 @@ def _from_server(model: str, url: str) -> ModelShape:
             f"{url}: /api/show answers {error.response.status_code} {said}; is {model} pulled?"
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SourceError(
-            f"{url}: no Ollama there ({error or type(error).__name__}); start it, or give its URL"
-        ) from error
+        raise SourceError(f"{url}: no Ollama there ({cause_of(error)}); start it, or give its URL") from error
     except (ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{url}: /api/show of {model} is not understood ({error!r}); update Ollama") from error
     projector = (shown.get("projector_info") or {}).get("general.parameter_count", 0)

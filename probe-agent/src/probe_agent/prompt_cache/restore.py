@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from probe_agent.errors import ManifestRefused
+from probe_agent.errors import ManifestRefused, cause_of
 from probe_agent.ollama.names import same_model
 from probe_agent.ollama.types import ModelSpec, StoredModel
 from probe_agent.prompt_cache.image_manifest import ImageManifest
@@ -89,7 +89,7 @@ class PromptCache:
                 try:
                     answer = await client.post(f"/slots/{slot}?action=restore", content=body)
                 except httpx.HTTPError as error:
-                    reason = f"the runner on port {port} does not answer: {error or type(error).__name__}"
+                    reason = f"the runner on port {port} does not answer: {cause_of(error)}"
                     break
                 if answer.is_error:
                     reason = f"the runner refused with {answer.status_code}: {answer.text[:300]}"
