@@ -144,7 +144,9 @@ def _store_models(subject: OllamaServer) -> None:
     content = path.read_bytes()
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     subject.http.post(f"/api/blobs/{digest}", content=content).raise_for_status()
-    parameters = {PINNED: {"num_ctx": PINNED_CONTEXT}, PLAIN: {}}
+    # LLAMA_ARG_THREADS does not reach the runner of an Ollama before 0.30.
+    threads = {"num_thread": 1}
+    parameters = {PINNED: threads | {"num_ctx": PINNED_CONTEXT}, PLAIN: threads}
     for name, asked in parameters.items():
         body = {"model": name, "files": {path.name: digest}, "parameters": asked, "stream": False}
         subject.post("/api/create", **body).raise_for_status()

@@ -145,7 +145,7 @@ def test_another_context_restarts_and_drops_the_pin(server: OllamaServer) -> Non
     assert not is_pinned(server.loaded())
 
 
-@pytest.mark.parametrize("options", [{"num_batch": 64}, {"num_thread": 1}])
+@pytest.mark.parametrize("options", [{"num_batch": 64}, {"num_thread": 2}])
 def test_runner_options_restart_and_drop_the_pin(server: OllamaServer, options: dict[str, int]) -> None:
     """So do the other options that belong to the runner."""
     server.load(keep_alive=-1)
