@@ -14,7 +14,7 @@ COMPILE := uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-u
 	--universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-agent test-rest test-nightly test-live test-images lint style types fmt pages bench faults soak lock clean
+.PHONY: help run demo test test-agent test-rest test-nightly test-live test-images lint style types fmt pages bench faults soak lock schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 12
@@ -77,6 +77,12 @@ lock: ## lock what the pyproject.toml files ask for, with hashes (needs uv; UPGR
 	$(COMPILE) -c ops/requirements.txt ops/pyproject.toml --group ops/pyproject.toml:build --group pyproject.toml:test \
 		-o tests/requirements.txt
 	$(COMPILE) --no-deps --group ops/pyproject.toml:model -o ops/model-requirements.txt
+
+# google-api-python-client has 111 MB, and nobody but this target needs it.
+schemas: ## extract the tables of the API's types that `ops lint` reads
+	$(PYTHON) -m venv --clear .schemas
+	.schemas/bin/python -m pip --quiet install google-api-python-client
+	.schemas/bin/python ops/make_schemas.py; status=$$? ; rm -rf .schemas ; exit $$status
 
 clean: ## remove the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* .hypothesis
