@@ -38,7 +38,12 @@ def command(*words: str) -> str:
 
 def probe(path: str, **numbers: int) -> dict[str, Any]:
     """Return a probe of the agent, asked every second."""
-    return {"httpGet": {"path": path, "port": 9090}, "periodSeconds": 1, "timeoutSeconds": 10, **numbers}
+    return {"httpGet": {"path": path, "port": 9090}, "periodSeconds": 1, "timeoutSeconds": 1, **numbers}
+
+
+def held_probe() -> dict[str, Any]:
+    """Return a startup probe that waits for the agent's answer, as service.yaml's do."""
+    return probe("/startup", periodSeconds=10, timeoutSeconds=10)
 
 
 def opens(port: int) -> dict[str, Any]:
@@ -55,14 +60,14 @@ def document(*, held: bool = False, **spec: Any) -> dict[str, Any]:
         "name": "server",
         "image": "registry.example/ollama-some-model:1",
         "ports": [{"containerPort": 11434}],
-        "startupProbe": probe("/startup") if held else opens(11434),
+        "startupProbe": held_probe() if held else opens(11434),
         "readinessProbe": probe("/ready", failureThreshold=2),
     }
     agent = {
         "name": "agent",
         "image": "registry.example/probe-agent:1",
         "env": [{"name": "PROBE_AGENT_MODEL", "value": "some-model@2048"}],
-        "startupProbe": probe("/startup") if held else opens(9090),
+        "startupProbe": held_probe() if held else opens(9090),
         "livenessProbe": probe("/live", failureThreshold=2),
     }
     return {

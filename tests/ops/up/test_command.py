@@ -21,7 +21,7 @@ import pytest
 
 from lab.servers import NO_TLS, free_port, wait_until
 from lab.stores import damage, weights_of, write_store
-from lab.up_service import command, document, is_alive, probe, write
+from lab.up_service import command, document, held_probe, is_alive, write
 from ops.__main__ import main
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ def test_unknown_image_is_explained(tmp_path: Path, started: list[Command]) -> N
 def test_probe_is_named_in_the_plain_display(tmp_path: Path, started: list[Command]) -> None:
     """Without a terminal each step is one line with its seconds."""
     content = document()
-    content["spec"]["template"]["spec"]["containers"][1]["startupProbe"] = probe("/startup")
+    content["spec"]["template"]["spec"]["containers"][1]["startupProbe"] = held_probe()
     file = write(tmp_path, content)
     fakes = [f"--process=server={command('server')}", f"--process=agent={command('agent', '0.2')}"]
     started.append(up := Command(str(file), "--port=0", "--free-ports", "--no-logs", *fakes))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ops.service.containers import HTTP_GET, Probe
 from ops.up import probing
 from ops.up.errors import InstanceError
-from ops.up.manifest import HttpGet, Probe
 from ops.up.probing import Answer, Prober
 
-GET = HttpGet("/startup", 9090)
+GET = Probe(kind=HTTP_GET, path="/startup", port=9090)
 
 
 class Scripted(Prober):
@@ -53,13 +54,13 @@ def run(body: Any) -> Any:
         return runner.run(body)
 
 
-def starts(script: list[tuple[float, bool]], **numbers: int) -> list[int]:
+def starts(script: list[tuple[float, bool]], **numbers: Any) -> list[int]:
     """Return the whole seconds after the start at which a startup probe was asked."""
 
     async def body() -> list[int]:
         prober = Scripted(*script)
         start = asyncio.get_running_loop().time()
-        await probing.until_passed("c", Probe(action=GET, **numbers), prober)
+        await probing.until_passed("c", replace(GET, **numbers), prober)
         await prober.close()
         return [round(at - start) for at in prober.asked_at]
 
@@ -92,7 +93,7 @@ def test_verdict_changes_only_at_the_threshold() -> None:
         prober = Scripted(*((0.0, success) for success in answers))
         start = asyncio.get_running_loop().time()
         changes = []
-        async for healthy, _ in probing.verdicts(Probe(action=GET, period_seconds=1, failure_threshold=2), prober):
+        async for healthy, _ in probing.verdicts(replace(GET, period_seconds=1, failure_threshold=2), prober):
             changes.append((healthy, round(asyncio.get_running_loop().time() - start)))
             if healthy:
                 break

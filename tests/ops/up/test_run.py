@@ -16,7 +16,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from lab.up_service import LIMIT_SECONDS, document, opens, options, probe, run, write
+from lab.up_service import LIMIT_SECONDS, document, held_probe, opens, options, probe, run, write
 from lab.up_service import command as up_command
 from ops.up import command, front, instance, process
 from ops.up.errors import InstanceError, LaunchError
@@ -379,7 +379,7 @@ def test_output_without_line_ends_is_bounded(tmp_path: Path) -> None:
 def test_sidecars_probe_counts_only_under_all(tmp_path: Path, gating: Gating) -> None:
     """While the sidecar's own probe is pending, the gate is open under `ingress`, and closed under `all`."""
     content = document()
-    content["spec"]["template"]["spec"]["containers"][1]["startupProbe"] = probe("/startup")
+    content["spec"]["template"]["spec"]["containers"][1]["startupProbe"] = held_probe()
 
     async def body() -> None:
         async with run(options(write(tmp_path, content), ready_after=60, gating=gating)) as up:

@@ -24,7 +24,8 @@ def read_service(file: Path) -> Service:
     try:
         found = document.read_strict(document.read_file(file))
     except Unreadable as error:
-        raise ServiceError(f"{file}: {error}") from error
+        where = f"{file}:{error.line}" if error.line > 1 else str(file)
+        raise ServiceError(f"{where}: {error.reason}") from error
     service = model.read(mapping(found.value))
     for problem in _problems(found, service):
         if problem.severity is Severity.ERROR:

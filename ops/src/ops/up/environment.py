@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from ops.up import ports, runtime, volumes
 from ops.up.errors import ManifestError
+from probe_agent.ollama import host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ops.up.manifest import Container
+    from ops.service.containers import Container
     from ops.up.model_choice import ModelChoice
     from ops.up.runtime import Runtime
     from ops.up.volumes import Folder
@@ -29,8 +30,6 @@ AGENT_STORE = "/models"
 OLLAMA_HOST = "0.0.0.0:11434"
 OLLAMA_URL = "http://127.0.0.1:11434"
 """The agent's default for the server it watches."""
-OLLAMA_PORT = 11434
-"""Where OLLAMA_HOST or a URL names no port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +103,9 @@ def adapt(container: Container, machine: Machine, here: Runtime) -> Adapted:
 def _adapt_volumes(adapted: Adapted, container: Container, machine: Machine) -> None:
     """Nothing can be mounted for a plain process: its variables name the folder instead."""
     for mount in container.mounts:
-        folder = machine.folders[mount.volume.name]
+        folder = machine.folders[mount.volume]
         why = "a new folder for this run, of any size" if folder.is_new else "--volume"
-        adapted.tell(f"volume {mount.volume.name}", mount.path, str(folder.path), why)
+        adapted.tell(f"volume {mount.volume}", mount.path, str(folder.path), why)
     for name, value in container.env.items():
         adapted.set(name, volumes.here(value, container.mounts, machine.folders), "lies on a volume")
 
@@ -122,28 +121,23 @@ def agent_port(container: Container) -> int:
 
 
 def port_of(container: Container, name: str, default: str) -> int:
-    """Return the port that a variable names: alone, at the end of HOST:PORT, or of a URL; else Ollama's own.
+    """Return the port that a variable names: alone, or of an address as Ollama reads it.
 
     Raises:
         ManifestError: it is no port.
 
     """
     text = container.env.get(name, default)
-    after = text if name == "PROBE_AGENT_PORT" else _after_host(text)
-    if not after.isdecimal() or not 0 < int(after) <= ports.HIGHEST:
+    if name != "PROBE_AGENT_PORT":
+        return host.parse(text).port
+    if not text.isdecimal() or not 0 < int(text) <= ports.HIGHEST:
         raise ManifestError(f"container {container.name!r}: {name}={text}: expected a port from 1 to {ports.HIGHEST}")
-    return int(after)
-
-
-def _after_host(text: str) -> str:
-    """Return what follows the host of HOST:PORT or of a URL; Ollama's own port where there is nothing."""
-    host = text.rpartition("//")[2].partition("/")[0].rpartition("]")[2]  # an IPv6 address has colons of its own
-    return host.rpartition(":")[2] if ":" in host else str(OLLAMA_PORT)
+    return int(text)
 
 
 def _adapt_server(adapted: Adapted, container: Container, machine: Machine) -> None:
-    host = f"{ports.LOOPBACK}:{machine.mapped[server_port(container)]}"
-    adapted.set("OLLAMA_HOST", host, "loopback only", default=OLLAMA_HOST)
+    here = f"{ports.LOOPBACK}:{machine.mapped[server_port(container)]}"
+    adapted.set("OLLAMA_HOST", here, "loopback only", default=OLLAMA_HOST)
     choice = machine.choice
     for name, value in (choice.server_environ if choice else {}).items():
         why = "Ollama keeps its keys there" if name == "HOME" else "its place here"

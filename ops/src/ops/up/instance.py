@@ -16,8 +16,8 @@ from ops.up.process import ContainerProcess, exit_reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ops.service.containers import Container
     from ops.up.gate import Gate
-    from ops.up.manifest import Container
     from ops.up.plan import Plan
 
 STOP_SECONDS = 10.0

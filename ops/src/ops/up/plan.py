@@ -17,7 +17,8 @@ from probe_agent.variables import ModelSource
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ops.up.manifest import Container, Probe, Service
+    from ops.service.containers import Container, Probe
+    from ops.service.model import Service
     from ops.up.model_choice import ModelChoice
     from ops.up.runtime import Runtime
     from ops.up.volumes import Folder
@@ -51,8 +52,8 @@ def make_plan(service: Service, options: Options, environ: Mapping[str, str]) ->
     probed = _with_tcp_probe(service) if options.probe is ProbeKind.TCP else service
     runtimes = _runtimes(probed, options, environ)
     mapped = ports.assign(_ports(probed), always_free=options.free_ports, front=options.port)
-    mounted = [mount.volume for container in probed.containers for mount in container.mounts]
-    folders = volumes.folders(mounted, options.volumes)
+    mounted = {mount.volume for container in probed.containers for mount in container.mounts}
+    folders = volumes.folders([each for each in probed.volumes if each.name in mounted], options.volumes)
     machine = _machine(probed, runtimes, mapped, folders, options, environ)
     adapted = [environment.adapt(container, machine, runtimes[container.name]) for container in probed.containers]
     base = {name: value for name, value in environ.items() if not HOST_ONLY.fullmatch(name)}
@@ -134,12 +135,12 @@ def _on_volume(
     is_filled = source in (ModelSource.GCS, ModelSource.PULL)
     if mount is None or here.kind not in (Kind.OLLAMA, Kind.STANDIN):
         return None
-    if folders[mount.volume.name].is_new and not is_filled:  # it holds nothing, and nothing will be put there
+    if folders[mount.volume].is_new and not is_filled:  # it holds nothing, and nothing will be put there
         return None
     return model_choice.on_volume(
         model,
         asked=options.model,
-        volume=mount.volume.name,
+        volume=mount.volume,
         store=Path(volumes.here(store, server.mounts, folders)),
         is_filled=is_filled,
         num_ctx=num_ctx,
@@ -167,7 +168,7 @@ def _ports(service: Service) -> Iterator[int]:
     for container in service.containers:
         if container.port:
             yield container.port
-        yield from (probe.action.port for probe in _probes(container))
+        yield from (probe.port for probe in _probes(container) if probe.port)
         if runtime.is_ollama(container):
             yield environment.server_port(container)
         if runtime.is_agent(container):
@@ -176,7 +177,7 @@ def _ports(service: Service) -> Iterator[int]:
 
 def _on_ports(container: Container, mapped: Mapping[int, int]) -> Container:
     def local(probe: Probe | None) -> Probe | None:
-        return probe and replace(probe, action=replace(probe.action, port=mapped[probe.action.port]))
+        return probe and replace(probe, port=mapped[probe.port] if probe.port else None)
 
     return replace(
         container,

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from ops.service.containers import TCP_SOCKET
 from ops.up.errors import InstanceError
-from ops.up.manifest import HttpGet, TcpSocket
 from ops.up.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ops.up.manifest import Probe
+    from ops.service.containers import Probe
 
 SUCCESS = range(200, 400)
 DIAL_PAUSE_SECONDS = 0.01
@@ -50,9 +50,7 @@ class Prober:
         """Ask once, for at most `timeout_seconds`; never raises for what the other side does."""
         try:
             async with asyncio.timeout(probe.timeout_seconds):
-                if isinstance(probe.action, TcpSocket):
-                    return await _dial(probe.action.port)
-                return await self._get(probe.action)
+                return await (_dial(probe.port or 0) if probe.kind == TCP_SOCKET else self._get(probe))
         except TimeoutError:
             return Answer(success=False, text=f"no answer within {probe.timeout_seconds} s")
         except httpx.HTTPError as error:
@@ -62,9 +60,9 @@ class Prober:
         """Close the client."""
         await self._client.aclose()
 
-    async def _get(self, action: HttpGet) -> Answer:
-        url = f"http://{LOOPBACK}:{action.port}{action.path}"
-        response = await self._client.get(url, headers=list(action.headers))
+    async def _get(self, probe: Probe) -> Answer:
+        url = f"http://{LOOPBACK}:{probe.port}{probe.path}"
+        response = await self._client.get(url, headers=list(probe.headers))
         success = response.status_code in SUCCESS
         return Answer(success, f"{response.status_code} {' '.join(response.text.split())[:TEXT_LIMIT]}")
 

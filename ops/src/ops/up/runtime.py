@@ -20,7 +20,7 @@ from ops.up.errors import LaunchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ops.up.manifest import Container
+    from ops.service.containers import Container
 
 VERSION_TIMEOUT_SECONDS = 10
 """For `ollama --version`, which starts a program of some 40 MB, maybe from a cold disk."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import shutil
 import tempfile
@@ -11,33 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.up.errors import LaunchError
+from ops.service.problem import path_text
+from ops.up.errors import LaunchError, ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from ops.up.yaml_node import Node
+    from ops.service.containers import Mount
+    from ops.service.model import Volume
 
 EMPTY_DIR = "emptyDir"
-NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-"""A DNS label, as the API demands; it becomes a part of a folder's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """A volume of the revision; `place` is where the file speaks of it, and `kind` the field that says what it is."""
-
-    name: str
-    kind: str
-    place: Node
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """Where a container has a volume: an absolute path, without a slash at its end."""
-
-    path: str
-    volume: Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +28,6 @@ class Folder:
 
     path: Path
     is_new: bool
-
-
-def read_volumes(place: Node) -> dict[str, Volume]:
-    """Read `spec.template.spec.volumes` by name; raises ManifestError for what is none."""
-    found: dict[str, Volume] = {}
-    for node in place:
-        name = node["name"].text()
-        if not NAME.fullmatch(name):
-            raise node["name"].fail(f"expected lower-case letters, digits and hyphens, found {name!r}")
-        if name in found:
-            raise place.fail(f"expected names that differ, found {name!r} twice")
-        kinds = [kind for kind in node.value if kind != "name"]
-        if len(kinds) != 1:
-            raise node.fail(f"expected one kind of volume, such as emptyDir, found {', '.join(kinds) or 'none'}")
-        found[name] = Volume(name, kinds[0], node)
-    return found
-
-
-def read_mounts(place: Node, volumes: Mapping[str, Volume]) -> tuple[Mount, ...]:
-    """Read a container's `volumeMounts`; raises ManifestError for a path or a volume that is none."""
-    return tuple(_mount(node, volumes) for node in place)
-
-
-def _mount(node: Node, volumes: Mapping[str, Volume]) -> Mount:
-    name = node["name"].text()
-    if name not in volumes:
-        raise node["name"].fail(f"no volume is called {name!r}; there are {', '.join(volumes) or 'none'}")
-    path = node["mountPath"].text().rstrip("/")
-    if not path.startswith("/"):
-        raise node["mountPath"].fail(f"expected an absolute path below '/', found {node['mountPath'].value!r}")
-    return Mount(path, volumes[name])
 
 
 def folders(mounted: Iterable[Volume], given: Mapping[str, Path]) -> dict[str, Folder]:
@@ -104,14 +55,15 @@ def folders(mounted: Iterable[Volume], given: Mapping[str, Path]) -> dict[str, F
 def _new(volume: Volume, run: str) -> Folder:
     if volume.kind != EMPTY_DIR:
         advice = f"say which folder stands for it: --volume {volume.name}=FOLDER"
-        raise volume.place.fail(f"a volume of the kind {volume.kind} cannot be had on this machine; {advice}")
+        where = path_text(volume.place)
+        raise ManifestError(f"{where}: a volume of the kind {volume.kind} cannot be had on this machine; {advice}")
     return Folder(Path(tempfile.gettempdir(), f"ops-up-{run}-{volume.name}"), is_new=True)
 
 
 def here(value: str, mounts: Iterable[Mount], at: Mapping[str, Folder]) -> str:
     """Return a path of a container as it is on this machine; what lies on no volume stays as it is."""
     mount = mount_of(value, mounts)
-    return f"{at[mount.volume.name].path}{value.removeprefix(mount.path)}" if mount else value
+    return f"{at[mount.volume].path}{value.removeprefix(mount.path)}" if mount else value
 
 
 def mount_of(value: str, mounts: Iterable[Mount]) -> Mount | None:
