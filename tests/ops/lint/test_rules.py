@@ -35,6 +35,19 @@ REFUSED = {
         "              valueFrom: {secretKeyRef: {key: latest}}\n",
         "variable-source",
     ),
+    "two-actions": (
+        "            httpGet:\n",
+        "            tcpSocket: {port: 9090}\n            httpGet:\n",
+        "probe-action",
+    ),
+    "two-networks": (
+        "        run.googleapis.com/execution-environment",
+        (
+            "        run.googleapis.com/vpc-access-connector: c\n        run.googleapis.com/network-interfaces: '[{}]'\n"
+            "        run.googleapis.com/execution-environment"
+        ),
+        "vpc-egress",
+    ),
     "duplicate-volume": (
         "      volumes:\n",
         "      volumes:\n        - {name: runtime, emptyDir: {}}\n",
@@ -168,3 +181,52 @@ def test_every_rule_has_a_case_and_says_what_it_checks() -> None:
     assert all(each.meaning.strip().endswith(".") for each in RULES.values())
     shown = {name.partition(".")[0] for name in CASES} | {case[2] for case in REFUSED.values()}
     assert set(RULES) <= shown
+
+
+def test_a_port_is_no_startup_probe_for_ollama_wherever_it_stands() -> None:
+    """F10: an Ollama beside another ingress, too, opens its port before the model is loaded."""
+    text = """
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: s}
+spec:
+  template:
+    spec:
+      containerConcurrency: 4
+      containers:
+        - {name: web, image: web:1, ports: [{containerPort: 8080}], startupProbe: {tcpSocket: {port: 8080}}}
+        - name: ollama
+          image: ollama:1
+          startupProbe: {tcpSocket: {port: 11434}, timeoutSeconds: 240, periodSeconds: 240, failureThreshold: 1}
+"""
+    assert "startup-tcp" in rules(text)
+
+
+def test_a_value_from_a_secret_is_not_judged() -> None:
+    """A variable whose value the file only refers to may be right."""
+    old = "            - name: PROBE_AGENT_MODEL\n              value: gemma3:4b-it-qat@8192\n"
+    new = "            - name: PROBE_AGENT_MODEL\n              valueFrom: {secretKeyRef: {name: s, key: '1'}}\n"
+    assert old in SERVICE
+    assert rules(SERVICE.replace(old, new)) == set()
+
+
+def test_clients_of_ollama_are_not_taken_for_it() -> None:
+    """Another container with variables that are called OLLAMA_… leaves the rules about Ollama as they were."""
+    client = """        - name: client
+          image: example.com/client:1
+          resources: {limits: {cpu: '1', memory: 512Mi}}
+          env:
+            - {name: OLLAMA_BASE_URL, value: 'http://localhost:11434'}
+            - {name: OLLAMA_HOST, value: 'http://localhost:11434'}
+        - name: probe-agent
+"""
+    served = SERVICE.replace("        - name: probe-agent\n", client)
+    assert rules(served) == set()
+    assert rules(served.replace("OLLAMA_KEEP_ALIVE", "KEEP_ALIVE")) == {"keep-alive"}
+
+
+def test_the_rule_of_thumb_has_its_check_value() -> None:
+    """Three models of four slots take 24 requests at once (R29)."""
+    three = SERVICE.replace("gemma3:4b-it-qat@8192", "a:1@8192,b:1@8192,c:1@8192")
+    fixes = [finding.fix for finding in lint(three, "x") if finding.rule == "concurrency"]
+    assert fixes == ["Set containerConcurrency: 24."]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from pathlib import Path
@@ -18,9 +17,10 @@ from starlette.routing import Route
 
 from lab import attention_ggufs
 from lab.servers import LoopbackServer
-from ops import smollm2
+from ops import cli, smollm2
 from ops.lint.engine import lint
-from ops.plan import command, options
+from ops.plan import command
+from ops.plan.options import Options
 from ops.plan.sources import from_gguf
 
 if TYPE_CHECKING:
@@ -32,11 +32,19 @@ MODEL = str(smollm2.gguf_path())
 
 def plan(*arguments: str) -> tuple[int, str]:
     """Run the command as `ops plan` would; returns its exit status and what it printed."""
-    parser = argparse.ArgumentParser()
-    options.add_arguments(parser)
+    app = cli.make_app("ops plan", "")
+    asked: list[tuple[str, Options]] = []
+
+    @app.default
+    def _take(model: str, /, given: Options = Options()) -> None:  # noqa: B008
+        asked.append((model, given))
+
+    status = cli.run(app, arguments)
+    if not asked:
+        raise SystemExit(status)
     console = Console(record=True, width=200, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     with console.file:
-        status = command.run(parser.parse_args(arguments), console)
+        status = command.answer(*asked[0], console)
         return status, console.export_text()
 
 

@@ -1,44 +1,51 @@
 """`ops plan`: reads the model and the service, plans, prints, and writes what was planned."""
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
+
+from rich.console import Console
 
 from ops import yaml_edit
+from ops.cli import option
 from ops.cloudrun.prices import Prices, list_prices
 from ops.console import standard_output
 from ops.plan import planning, question, table
 from ops.plan.asked import Source
 from ops.plan.document import document
 from ops.plan.errors import PlanError, PlanRefused, SourceError
+from ops.plan.options import Options
+from ops.plan.planning import Plan
 from ops.plan.service import Service
-from ops.plan.settings import settings
+from ops.plan.settings import Setting, settings
 from probe_agent.ollama.names import same_model
-
-if TYPE_CHECKING:
-    import argparse
-
-    from rich.console import Console
-
-    from ops.plan.planning import Plan
-    from ops.plan.settings import Setting
 
 FITS, DOES_NOT_FIT = 0, 1
 INTERRUPTED = 130
 """A shell's status for a program that SIGINT ended."""
 
 
-def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
-    """Plan. Returns 0: it fits; 1: it does not, or something cannot be read; 2: it cannot be asked for so."""
+def run(
+    model: Annotated[str, option("GGUF file, or a model of the local Ollama store.", metavar="MODEL")],
+    /,
+    given: Options = Options(),  # noqa: B008 — it is frozen
+) -> int:
+    """Plan a service before it is deployed: memory, concurrency, the startup probe, cost, settings.
+
+    Exit status: 0 it fits, 1 it does not or something cannot be read, 2 the options do not go together.
+    """
+    return answer(model, given, standard_output())
+
+
+def answer(model: str, arguments: Options, console: Console) -> int:
+    """Plan and print; returns the exit status."""
     try:
         opened = _Opened(arguments.write) if arguments.write else None
-        note = opened.other_than(arguments.model) if opened else ""
-        asked = question.asked(arguments, opened.service.given if opened else None)
+        note = opened.other_than(model) if opened else ""
+        asked = question.asked(model, arguments, opened.service.given if opened else None)
         plan = planning.plan(asked, _prices(arguments.gpu_price, asked.device.name))
         changes = opened.put(settings(plan)) if opened and plan.has_room else []
     except PlanError as error:
@@ -48,7 +55,7 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
         sys.stderr.write("ops plan: interrupted; nothing was written\n")
         return INTERRUPTED
     with suppress(BrokenPipeError):  # a reader that has seen enough, such as `head`
-        _show(arguments, plan, changes, console or standard_output())
+        _show(arguments, plan, changes, console)
     if note:
         sys.stderr.write(f"ops plan: {note}\n")
     if opened and not plan.has_room:
@@ -56,7 +63,7 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
     return FITS if plan.has_room else DOES_NOT_FIT
 
 
-def _show(arguments: argparse.Namespace, plan: Plan, changes: list[str], console: Console) -> None:
+def _show(arguments: Options, plan: Plan, changes: list[str], console: Console) -> None:
     if arguments.format == "json":
         shown = {**document(plan), "changes": changes} if arguments.write else document(plan)
         console.out(json.dumps(shown, indent=2, ensure_ascii=False), highlight=False)

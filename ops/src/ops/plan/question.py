@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
@@ -22,6 +21,7 @@ from probe_agent.errors import cause_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ops.plan.options import Options
     from ops.plan.service import Given
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ ZERO_IS_UNSET = frozenset({names.CONTEXT, names.SLOTS, names.MODELS})
 class _Values:
     """Chooses values, and remembers where each came from."""
 
-    def __init__(self, arguments: argparse.Namespace, given: Given | None) -> None:
+    def __init__(self, arguments: Options, given: Given | None) -> None:
         self._arguments, self._written = arguments, given.written if given else {}
         self.sources: dict[str, Source] = {}
 
@@ -61,13 +61,13 @@ class _Values:
         self.sources[name] = Source.FILE
         try:
             return read(written)
-        except argparse.ArgumentTypeError as error:
+        except ValueError as error:
             raise PlanRefused(
                 f"{self._arguments.write}: {name}: {error}; correct it, or give --{option.replace('_', '-')}"
             ) from error
 
 
-def asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
+def asked(name: str, arguments: Options, given: Given | None) -> Asked:
     """Return what is asked for; `given` is what --write's file says.
 
     Raises:
@@ -78,7 +78,7 @@ def asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
     values = _Values(arguments, given)
     device = _device(arguments, given, values)
     load = _load(values, arguments.batch)
-    least = values.choose(names.LEAST, "min_instances", options.whole, 0)
+    least = values.choose(names.LEAST, "min_instances", options.from_zero, 0)
     most = values.choose(names.MOST, "max_instances", options.count, DEFAULT_MOST_INSTANCES)
     if least > most:
         raise PlanRefused(f"--min-instances {least} is more than --max-instances {most}")
@@ -86,14 +86,14 @@ def asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
     traffic = _traffic(arguments, load.parallel)
     rate, around = _load_rate(arguments)
     return Asked(
-        shape=shape_of(arguments.model, store=arguments.store, url=arguments.url),
+        shape=shape_of(name, store=arguments.store, url=arguments.url),
         device=device,
         load=load,
         models=values.choose(names.MODELS, "models", options.models, 1),
         vcpu=arguments.cpu or (given.vcpu if given else device.vcpu),
         gib=gib,
         container_gib=(given.container_gib if given and not arguments.memory else None) or gib,
-        prompt_cache_mib=values.choose(names.PROMPT_CACHE, "prompt_cache", options.whole, DEFAULT_PROMPT_CACHE_MIB),
+        prompt_cache_mib=values.choose(names.PROMPT_CACHE, "prompt_cache", options.from_zero, DEFAULT_PROMPT_CACHE_MIB),
         zonal_redundancy=values.choose(
             names.NO_REDUNDANCY, "zonal_redundancy", lambda text: text.lower() != "true", False
         ),
@@ -111,7 +111,7 @@ def asked(arguments: argparse.Namespace, given: Given | None) -> Asked:
     )
 
 
-def _device(arguments: argparse.Namespace, given: Given | None, values: _Values) -> Device:
+def _device(arguments: Options, given: Given | None, values: _Values) -> Device:
     device = DEVICES[values.choose(names.DEVICE, "gpu", options.device, options.DEVICES[0])]
     if given and given.has_gpu and not device.is_gpu:
         raise PlanRefused(f"{arguments.write} asks for a GPU: plan for it (--gpu), or take it out of the file first")
@@ -137,7 +137,7 @@ def _load(values: _Values, batch: int | None) -> Load:
     )
 
 
-def _traffic(arguments: argparse.Namespace, slots: int) -> Traffic | None:
+def _traffic(arguments: Options, slots: int) -> Traffic | None:
     if arguments.measured and arguments.rate is None:
         raise PlanRefused("--measured is compared at a traffic: give --rate too")
     seconds = arguments.seconds or dict(arguments.measured).get(slots)
@@ -151,7 +151,7 @@ def _traffic(arguments: argparse.Namespace, slots: int) -> Traffic | None:
     return Traffic(arguments.rate, seconds) if arguments.rate and seconds else None
 
 
-def _load_rate(arguments: argparse.Namespace) -> tuple[float | None, float]:
+def _load_rate(arguments: Options) -> tuple[float | None, float]:
     """Return bytes of weights a second, stated or measured, and the seconds of a start beside the load."""
     usual = startup.BOOT_SECONDS + startup.WARM_SECONDS
     if not arguments.status:
