@@ -43,7 +43,8 @@ REFUSED = {
     "two-networks": (
         "        run.googleapis.com/execution-environment",
         (
-            "        run.googleapis.com/vpc-access-connector: c\n        run.googleapis.com/network-interfaces: '[{}]'\n"
+            "        run.googleapis.com/vpc-access-connector: c\n"
+            "        run.googleapis.com/network-interfaces: '[{}]'\n"
             "        run.googleapis.com/execution-environment"
         ),
         "vpc-egress",
