@@ -85,6 +85,15 @@ def test_bad_settings_are_all_told(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         assert told.count(name) == 1
 
 
+def test_a_model_that_is_not_utf_8_is_refused() -> None:
+    """B2: bytes that are no UTF-8 end in exit status 2 and an escaped value, not in a traceback."""
+    ended = run(PROBE_AGENT_MODEL=os.fsdecode(b"ow\xffl"))
+
+    assert ended.returncode == 2
+    assert r"PROBE_AGENT_MODEL='ow\udcffl': expected UTF-8 text" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_the_process_ends_with_the_status_of_main() -> None:
     """As a process, the agent with a bad environment ends with status 2 and writes to standard error alone."""
     ended = run(PROBE_AGENT_MODEL="")
