@@ -244,7 +244,7 @@ def test_a_running_model_is_found_by_its_name_or_alias(name: str, alias: str | N
 @pytest.mark.parametrize(("given", "bound"), [(8192, "minimum"), (2048, "maximum")])
 def test_a_context_that_the_server_does_not_give_names_one_that_it_gives(given: int, bound: str) -> None:
     """The action says what to pin instead."""
-    found = refused(not_given(ModelSpec("smollm2", 4096), 4096, given))
+    found = refused(not_given(ModelSpec("smollm2", 4096), 4096, given, None))
 
     assert found.kind is Kind.CONTEXT_UNATTAINABLE
     assert bound in found.reason

@@ -104,7 +104,11 @@ async def gives(ollama: Ollama, context: int) -> None:
     ("given", "reason", "action"),
     [
         (4096, "a context of 4096 whenever 2048 is asked for: this server has a minimum", "to m@4096, and plan"),
-        (16384, "a context of 16384 whenever 2048 is asked for: this server has a minimum", "to m@16384, and plan"),
+        (
+            16384,
+            "a context of 16384 whenever 2048 is asked for: this server has a minimum",
+            "trained with at least 16384; this one has 8192",
+        ),
         (1024, "a context of 1024 whenever 2048 is asked for: this server has a maximum", "to m@1024 or less"),
     ],
     ids=["floor", "more than trained", "cap"],

@@ -61,18 +61,22 @@ def digest_mismatch(spec: ModelSpec, digest: str) -> Observation:
     )
 
 
-def not_given(spec: ModelSpec, wanted: int, given: int) -> Observation:
+def not_given(spec: ModelSpec, wanted: int, given: int, trained: int | None) -> Observation:
     """Return the observation that Ollama itself gives another context (tokens) than every load asks for."""
-    if given > wanted:
-        bound, cure = "a minimum", f"{spec.name}@{given}, and plan the memory for it"
+    bound = "a minimum" if given > wanted else "a maximum"
+    if given < wanted:
+        cure = f"Set PROBE_AGENT_MODEL to {spec.name}@{given} or less, and OLLAMA_CONTEXT_LENGTH with it."
+    elif trained is not None and given > trained:
+        # A pin of what is given would be refused: no pin helps.
+        cure = f"Lower the server's minimum, or serve a model trained with at least {given}; this one has {trained}."
     else:
-        bound, cure = "a maximum", f"{spec.name}@{given} or less, and OLLAMA_CONTEXT_LENGTH with it"
+        cure = f"Set PROBE_AGENT_MODEL to {spec.name}@{given}, and plan the memory for it."
     return Observation(
         kind=Kind.CONTEXT_UNATTAINABLE,
         model=spec.name,
         reason=f"Ollama gives model {spec.name} a context of {given} whenever {wanted} is asked for: "
         f"this server has {bound} for it",
-        action=f"Set PROBE_AGENT_MODEL to {cure}.",
+        action=cure,
     )
 
 

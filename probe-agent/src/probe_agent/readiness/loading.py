@@ -85,7 +85,7 @@ class Loading:
         given, wanted = self._observed.running[spec.name].context_length, self._observed.num_ctx(spec)
         assert given is not None  # noqa: S101 — there is no drift without a context
         assert wanted is not None  # noqa: S101
-        return not_given(spec, wanted, given)
+        return not_given(spec, wanted, given, self._observed.stored[spec.name].trained_context)
 
     async def _load_one(self, spec: ModelSpec) -> Observation | None:
         try:
