@@ -7,10 +7,10 @@ import time
 
 import httpx
 
+# As long as the agent waits.
 RETRY_SECONDS = 0.01
-"""As long as the agent waits."""
+# For one load of the small model: hanging up early would abort it.
 LOAD_SECONDS = 120.0
-"""For one load of the small model: hanging up early would abort it."""
 
 
 def main() -> None:

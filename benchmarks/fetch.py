@@ -32,10 +32,10 @@ NAME = "fetch"
 BYTES, QUICK_BYTES = 2_000_000_000, 200_000_000
 ROUNDS, QUICK_ROUNDS = 7, 1
 KILLS, QUICK_KILLS = 10, 2
+# Bytes per second of each stream where it is limited: one Cloud Storage stream, as the issue puts it.
 STREAM_LIMIT = 50e6
-"""Bytes per second of each stream where it is limited: one Cloud Storage stream, as the issue puts it."""
+# For one fetch: twice what a single limited stream takes three times over.
 SECONDS = 300.0
-"""For one fetch: twice what a single limited stream takes three times over."""
 LIMIT_SINGLE, LIMIT_COPY = 1 / 3, 1.2
 SEED = 3
 METHOD = (

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 NAME = "gap"
 ROUNDS, QUICK_ROUNDS = 10, 1
 LIMIT_LATE_SECONDS = 0.05
+# Of what the first request behind the TCP gate takes: a warm answer needs a thirtieth of it, the system prompt read
+# anew more than half.
 LIMIT_TO_TCP = 0.1
-"""Of what the first request behind the TCP gate takes: a warm answer needs a thirtieth of it, the system prompt read
-anew more than half."""
 METHOD = (
     "Each start is a new Ollama and a new agent, made at the same instant, which loads the model and warms its "
     f"{PARALLEL} slot with a system prompt of some 1,000 tokens; only what opens the gate differs. Meanwhile a client "

@@ -23,8 +23,8 @@ PHASES = {"port_open": "#b8c0cc", "load": "#7a5195", "first_token": "#7a5195", "
 LABELS = {"port_open": "Ollama starts", "load": "model is loaded", "warm_up": "model is warmed up"}
 SERVING, EARLY, LATE = "#2e8b57", "#d62728", "#2e8b57"
 HEIGHT = 0.36
+# Seconds: a gate that opens later than this after READY kept a ready model waiting.
 WAITED = 0.02
-"""Seconds: a gate that opens later than this after READY kept a ready model waiting."""
 
 
 def draw(starts: Mapping[str, Start], path: Path) -> None:

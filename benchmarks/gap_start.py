@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from benchmarks.gates import Gate
     from lab.measuring.servers import Server
 
+# One slot: the four of service.yaml would share two cores here, and warm for a quarter of a minute.
 PARALLEL = "1"
-"""One slot: the four of service.yaml would share two cores here, and warm for a quarter of a minute."""
+# By the rule of thumb for one slot, 1 x 1 + 1 x 1: what is more waits at the gate.
 CONCURRENCY = 2
-"""By the rule of thumb for one slot, 1 x 1 + 1 x 1: what is more waits at the gate."""
 REQUEST_PERIOD_SECONDS = 0.25
+# Requests go on so long after both the gate is open and the agent is READY.
 AFTER_SECONDS = 1.0
-"""Requests go on so long after both the gate is open and the agent is READY."""
+# For a whole start; the slowest here takes a tenth of it.
 START_SECONDS = 120.0
-"""For a whole start; the slowest here takes a tenth of it."""
+# For one answer, those included that wait for the load.
 ANSWER_SECONDS = 60.0
-"""For one answer, those included that wait for the load."""
 LOOK_SECONDS = 0.05
 NS_PER_SECOND = 1_000_000_000
 CHAT = {

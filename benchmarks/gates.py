@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 PERIOD_SECONDS = 1.0
+# Cloud Run's default probe waits for the port itself, for 240 s: its opening is noticed at once.
 TCP_LOOK_SECONDS = 0.01
-"""Cloud Run's default probe waits for the port itself, for 240 s: its opening is noticed at once."""
+# For one try, as long as the period; a held probe has HOLD_SECONDS.
 TRY_SECONDS = 1.0
-"""For one try, as long as the period; a held probe has HOLD_SECONDS."""
+# Longer than any start here: the agent holds the probe until READY.
 HOLD_SECONDS = 60
-"""Longer than any start here: the agent holds the probe until READY."""
+# For a held probe: the agent answers by the end of its hold.
 HELD_SECONDS = HOLD_SECONDS + 5.0
-"""For a held probe: the agent answers by the end of its hold."""
 
 
 @dataclass(frozen=True, slots=True)

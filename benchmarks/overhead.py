@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 NAME = "overhead"
 ROUNDS, QUICK_ROUNDS = 6, 1
+# Four looks of the default period in each; seven rounds of three take below eight minutes.
 WINDOW_SECONDS, QUICK_WINDOW_SECONDS = 20.0, 4.0
-"""Four looks of the default period in each; seven rounds of three take below eight minutes."""
+# A window holds some hundred answers: of their 99th percentile one answer would decide.
 TAIL_PERCENT = 95
-"""A window holds some hundred answers: of their 99th percentile one answer would decide."""
+# As many as the server has slots: it computes all the time, and nobody waits for another.
 CLIENTS = 2
-"""As many as the server has slots: it computes all the time, and nobody waits for another."""
 TOKENS = 32
+# For one answer; a tenth of a second on an idle machine.
 ANSWER_SECONDS = 60.0
-"""For one answer; a tenth of a second on an idle machine."""
 READY_SECONDS = 120.0
 LIMIT_RATIO = 1.02
+# A look costs Ollama and the agent a few milliseconds, an answer takes some hundred: a tail longer by more than a
+# twentieth waits for something else.
 LIMIT_TAIL_RATIO = 1.05
-"""A look costs Ollama and the agent a few milliseconds, an answer takes some hundred: a tail longer by more than a
-twentieth waits for something else."""
 WAYS: Mapping[str, Mapping[str, str] | None] = {
     "alone": None,
     "agent": {},

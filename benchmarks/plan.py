@@ -33,8 +33,8 @@ REAL = (smollm2.NAME, gemma.NAME)
 CONTEXTS, QUICK_CONTEXTS = (1024, 4096, 16384), (4096,)
 PARALLELS, QUICK_PARALLELS = (1, 2, 4), (2,)
 OLLAMA_SETTINGS = (Load(4096, 1, "f16"), Load(4096, 2, "q8_0"), Load(8192, 4, "q8_0"), Load(16384, 4, "f16"))
+# For a load by Ollama: the models need one.
 SECONDS = 60.0
-"""For a load by Ollama: the models need one."""
 METHOD = (
     "Two real models and eight that lab/attention_ggufs.py writes, one of each kind of attention and a mixture of "
     "experts. Each is loaded by Ollama's own llama-server on the CPU, with the flags that Ollama would give it, over "

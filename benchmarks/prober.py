@@ -12,8 +12,8 @@ from lab.process import LOOPBACK
 if TYPE_CHECKING:
     from lab.process import Running
 
+# For an agent to listen; on an idle machine it takes half a second.
 START_SECONDS = 20.0
-"""For an agent to listen; on an idle machine it takes half a second."""
 OK_LINE = b"HTTP/1.1 200"
 
 

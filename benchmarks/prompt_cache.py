@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 NAME = "prompt_cache"
 STARTS, QUICK_STARTS = 7, 1
+# As `lab.images.tree` bakes it.
 MODEL, NUM_CTX = "served:one", 2048
-"""As `lab.images.tree` bakes it."""
+# For a load, a warm-up or a chat: the small models need a twentieth of it.
 SECONDS = 120.0
-"""For a load, a warm-up or a chat: the small models need a twentieth of it."""
 LIMIT_EVALUATION, LIMIT_READY = 0.05, 1.0
+# The system prompt of the warm-up, and another question.
 FIRST_CHAT = [ASKED[0], {"role": "user", "content": "For how long may group 9 keep a book?"}]
-"""The system prompt of the warm-up, and another question."""
 METHOD = (
     "Two images of each model are baked, with PROMPT_CACHE=1 and 0 (and so LLAMA_ARG_SWA_FULL), for one slot of "
     f"{NUM_CTX} tokens, with a warm-up of a system prompt of some 1,000 tokens and a question. Each start is new "
@@ -67,13 +67,13 @@ class Image(NamedTuple):
         return Running(("bash", str(IMAGE / "entrypoint.sh")), {**self.environ, **own})
 
 
+# The figure, and the ways whose ratio is told.
 RATIOS = {
     "evaluation_cache_to_none": ("evaluation_ms", "cache", "none"),
     "ready_cache_to_warm_up": ("ready_seconds", "cache", "warm_up"),
 }
-"""The figure, and the ways whose ratio is told."""
+# A start of each way, next to each other in time.
 Round = dict[str, Start]
-"""A start of each way, next to each other in time."""
 
 
 def run(folder: Path, *, quick: bool) -> Result:

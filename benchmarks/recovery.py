@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 NAME = "recovery"
 TURNS, QUICK_TURNS = 5, 1
+# At once: a lane mostly waits; a real Ollama computes when it loads, and two of them share these cores.
 LANES, REAL_LANES = 6, 2
-"""At once: a lane mostly waits; a real Ollama computes when it loads, and two of them share these cores."""
+# The others are of the wire or in the agent: no other server makes them others.
 REAL_FAULTS = (Fault.PROCESS_KILLED, Fault.PROCESS_STOPPED, Fault.RUNNER_KILLED, Fault.RUNNER_STOPPED)
-"""The others are of the wire or in the agent: no other server makes them others."""
+# For a request that is under way when the fault ends, and a period in which the agent may be waiting.
 LIMIT_BACK_SECONDS = DEFAULTS.period_seconds + DEFAULTS.timeout_seconds
-"""For a request that is under way when the fault ends, and a period in which the agent may be waiting."""
 METHOD = (
     f"Each outage has an agent of its own with the default settings (period {DEFAULTS.period_seconds:g} s, "
     f"{DEFAULTS.failure_threshold} failures, time-out {DEFAULTS.timeout_seconds:g} s), whose rate limit of reloads is "

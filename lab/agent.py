@@ -28,8 +28,8 @@ QUICK = {
     f"{PREFIX}FAILURE_THRESHOLD": "2",
     f"{PREFIX}STARTUP_TIMEOUT_SECONDS": "20",
 }
+# What the tests make quicker, as users have it: empty is unset.
 UNSET = {name.removeprefix(PREFIX): "" for name in QUICK}
-"""What the tests make quicker, as users have it: empty is unset."""
 PATIENCE_SECONDS = 20.0
 
 

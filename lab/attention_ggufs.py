@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 VOCABULARY = 1024
 TRAINED = 65536
+# The rows last, as llama.cpp prints it.
 Shape = tuple[int, ...]
-"""The rows last, as llama.cpp prints it."""
 Tensors = dict[str, Shape]
+# The architecture, its fields without their prefix, and its tensors.
 Model = tuple[str, dict[str, Any], Tensors]
-"""The architecture, its fields without their prefix, and its tensors."""
 
 
 def gqa() -> Model:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+# The browser's path, None where there is none.
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-"""The browser's path, None where there is none."""
+# For one page: the first start of a browser on a busy machine takes several.
 SECONDS = 50.0
-"""For one page: the first start of a browser on a busy machine takes several."""
+# No screen, no root's sandbox, and nothing asked of the network.
 QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-"""No screen, no root's sandbox, and nothing asked of the network."""
 
 
 def dumped(page: Path, profile: Path, *more: str) -> str:

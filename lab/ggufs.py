@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+# Strings, and whole numbers of 32 bits.
 FIELDS: dict[str, str | int] = {
     "general.architecture": "llama",
     "general.file_type": 15,
     "llama.context_length": 4096,
     "general.name": "tiny",
 }
-"""Strings, and whole numbers of 32 bits."""
+# How many numbers each has: 32 bits wide, all of them the count itself.
 TENSORS = {"output.weight": 2, "blk.10.attn.weight": 3, "blk.2.attn.weight": 4, "blk.2.a.weight": 40}
-"""How many numbers each has: 32 bits wide, all of them the count itself."""
 
 
 def gguf(

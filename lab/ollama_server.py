@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from lab.servers import ServerProcess
 
+# Two tags of one blob; the first has PARAMETER num_ctx 2048 in its Modelfile, the second has none.
 PINNED, PLAIN = "pinned", "plain"
-"""Two tags of one blob; the first has PARAMETER num_ctx 2048 in its Modelfile, the second has none."""
 PINNED_CONTEXT, DEFAULT_CONTEXT, TRAINED_CONTEXT = 2048, 1024, 8192
+# A prompt that the model, asked greedily and without a template, goes on with for ever.
 COUNTING = "Count: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,"
-"""A prompt that the model, asked greedily and without a template, goes on with for ever."""
+# Of the weights that Ollama 0.32.15 stores when the small model's file is imported: its SHA-256, not the file's.
 IMPORTED_WEIGHTS = "941f309b54caaad6747569ba43712bcde44a2be3bae16c3282ff499c37c54af5"
-"""Of the weights that Ollama 0.32.15 stores when the small model's file is imported: its SHA-256, not the file's."""
 ENVIRON = {
     "OLLAMA_CONTEXT_LENGTH": str(DEFAULT_CONTEXT),
     "OLLAMA_KEEP_ALIVE": "10m",
@@ -38,8 +38,8 @@ ENVIRON = {
     # Ollama gives a runner twice ten seconds; the suite has not so much patience with both.
     "OLLAMA_STANDIN_PING_TIMEOUT": "1s",
 }
+# Longest wait for an answer that needs a load: half a second alone, much more on a busy machine.
 LOAD_SECONDS = 60.0
-"""Longest wait for an answer that needs a load: half a second alone, much more on a busy machine."""
 
 
 class OllamaServer:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 LOOPBACK = "127.0.0.1"
+# Between two looks at something that is waited for; far below every figure it could blur.
 LOOK_SECONDS = 0.001
-"""Between two looks at something that is waited for; far below every figure it could blur."""
+# For a killed process to be collected; the kernel needs milliseconds.
 STOP_SECONDS = 10.0
-"""For a killed process to be collected; the kernel needs milliseconds."""
 T = TypeVar("T")
 
 

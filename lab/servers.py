@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 # The binary of a real Ollama, or None. Only OLLAMA_BIN names it: what else happens to be on PATH may be half installed.
 REAL_OLLAMA = os.environ.get("OLLAMA_BIN") or None
 LOOPBACK = "127.0.0.1"
+# For httpx's `verify`: reading all certificates for each plain request takes 28 ms.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""For httpx's `verify`: reading all certificates for each plain request takes 28 ms."""
+# Of each worker's range of ports.
 FIRST_PORT, PORTS = 20_000, 1_000
-"""Of each worker's range of ports."""
+# Longest wait for a process to answer: an Ollama on a busy machine needs about two.
 START_SECONDS = 20.0
-"""Longest wait for a process to answer: an Ollama on a busy machine needs about two."""
 
 
 def free_port() -> int:

@@ -8,6 +8,7 @@ from probe_agent.ollama.store import MODEL_MEDIA_TYPE, StoreManifest, read_manif
 from probe_agent.prompt_cache.image_manifest import ImageManifest, PromptCacheFile
 
 WEIGHTS = b"weights " * 4096
+# What an image tells of itself, every field given.
 IMAGE = ImageManifest(
     model="m",
     digest="ab" * 32,
@@ -24,7 +25,6 @@ IMAGE = ImageManifest(
     warmup_prompts=({"messages": [{"role": "user", "content": "Hello."}]},),
     prompt_cache=(PromptCacheFile(file="0.bin", size_bytes=3, prompt=0, tokens=12),),
 )
-"""What an image tells of itself, every field given."""
 
 
 def write_store(folder: Path, model: str = "m", weights: bytes = WEIGHTS) -> StoreManifest:

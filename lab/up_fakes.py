@@ -16,8 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 PHASES = ("agent_up", "port_open", "load", "ready")
+# Bounds every wait, so that a failing test leaves no process that waits.
 LONGEST_SECONDS = 20.0
-"""Bounds every wait, so that a failing test leaves no process that waits."""
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ops.up.run_state import LocalRun
 
 FAKES = Path(__file__).with_name("up_fakes.py")
+# The most that any test of a run may take.
 LIMIT_SECONDS = 15.0
-"""The most that any test of a run may take."""
 
 
 def command(*words: str) -> str:

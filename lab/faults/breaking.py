@@ -40,22 +40,22 @@ if TYPE_CHECKING:
 
     from lab.faults.subjects import Subject
 
+# Of what stops the agent itself: two probes with a second's patience, one after the other, fall wholly into it.
 STUCK_SECONDS = 3.2
-"""Of what stops the agent itself: two probes with a second's patience, one after the other, fall wholly into it."""
+# From a fault to SIGTERM: the agent has met it at least once.
 BEFORE_SECONDS = 0.25
-"""From a fault to SIGTERM: the agent has met it at least once."""
+# For the agent to reach a state, on a busy machine.
 REACH_SECONDS = 20.0
-"""For the agent to reach a state, on a busy machine."""
+# The fault stays on at most so long until a READY agent has noticed it.
 NOTICE_SECONDS = 8.0
-"""The fault stays on at most so long until a READY agent has noticed it."""
 JUMP_SECONDS = 86_400.0
+# A name that only the shim resolves; see there.
 NAMED = "ollama.localhost"
-"""A name that only the shim resolves; see there."""
+# One megabyte: far beyond the size that files may have where the disk is full.
 WEIGHTS = b"weights " * (1 << 17)
-"""One megabyte: far beyond the size that files may have where the disk is full."""
 FULL_BYTES = 4096
+# The answers that are kept back to hold the agent in a state; the requests get through.
 HELD = {S.VERIFYING: "/api/tags", S.LOADING: "/api/generate", S.WARMING: "/api/chat"}
-"""The answers that are kept back to hold the agent in a state; the requests get through."""
 
 
 @dataclass(frozen=True, slots=True)

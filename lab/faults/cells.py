@@ -58,24 +58,24 @@ NO_RUNNER = {
     S.FETCHING: "the model is still to come: there is no runner",
     S.FAILED: "the model was refused before a load: there is no runner",
 }
+# Beyond the promised time, for a machine that runs several cells and other work at once.
 BUSY_SECONDS = 2.0
-"""Beyond the promised time, for a machine that runs several cells and other work at once."""
+# Longest way back to READY: the library that downloads waits up to some seconds between two tries.
 MENDED_SECONDS = 30.0
-"""Longest way back to READY: the library that downloads waits up to some seconds between two tries."""
+# From SIGTERM to the end: the platform kills after ten. The agent takes one at the most, a busy machine the rest.
 EXIT_SECONDS = 8.0
-"""From SIGTERM to the end: the platform kills after ten. The agent takes one at the most, a busy machine the rest."""
+# Of the agent's last words, kept where something showed that must not be.
 LOG_CHARACTERS = 3000
-"""Of the agent's last words, kept where something showed that must not be."""
+# From SIGTERM on nothing is ready; a busy machine may take this long to let the agent hear it.
 HEARD_SECONDS = 1.0
-"""From SIGTERM on nothing is ready; a busy machine may take this long to let the agent hear it."""
+# Failures in a row at which the agent gives a server up: the setting of every agent here.
 THRESHOLD = 2
-"""Failures in a row at which the agent gives a server up: the setting of every agent here."""
+# So many more checks of the model prove that the watch goes on.
 CALM_CHECKS = 3
-"""So many more checks of the model prove that the watch goes on."""
+# Longest wait for them; they take a period each.
 CALM_SECONDS = 10.0
-"""Longest wait for them; they take a period each."""
+# The agent's memory may grow so much by any answer: far less than the sidecar's limit.
 KEPT_BYTES = 64 << 20
-"""The agent's memory may grow so much by any answer: far less than the sidecar's limit."""
 
 
 class Cell(NamedTuple):
@@ -128,12 +128,12 @@ class Sample(NamedTuple):
 class Proof(NamedTuple):
     """What the server itself showed at the first READY after the fault, in the order in which it was asked."""
 
+    # The model was loaded before anything could have loaded it for the asking.
     listed: bool = True
-    """The model was loaded before anything could have loaded it for the asking."""
+    # A client got a token.
     answered: bool = True
-    """A client got a token."""
+    # For that the model had to be loaded.
     reloaded: bool = False
-    """For that the model had to be loaded."""
 
 
 class Calm(NamedTuple):

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from lab.faults.pace import Gate
 
+# Between two requests of one client.
 CLIENT_SECONDS = 0.2
-"""Between two requests of one client."""
+# Of a client: a short answer of a loaded model takes far less, a cold load as long or longer.
 PATIENCE_SECONDS = 3.0
-"""Of a client: a short answer of a loaded model takes far less, a cold load as long or longer."""
+# Rounds are not quite a second apart: the one nearest to a period's end is the probe of that period.
 EARLY_SECONDS = 0.5 * PROBE_SECONDS
-"""Rounds are not quite a second apart: the one nearest to a period's end is the probe of that period."""
+# Requests under way: two clients, five a second, three seconds each, and room.
 MOST_AT_ONCE = 64
-"""Requests under way: two clients, five a second, three seconds each, and room."""
 
 
 class Threshold:
@@ -111,8 +111,8 @@ class Client:
     sent: int = 0
     served: int = 0
     held_back: int = 0
+    # By the number of the tick: whether a request of it was served; none for one that was held back.
     fates: dict[int, bool] = field(default_factory=dict)
-    """By the number of the tick: whether a request of it was served; none for one that was held back."""
 
     @property
     def failed(self) -> int:

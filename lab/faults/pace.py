@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 SERVICE = Path(__file__).parents[2] / "service.yaml"
 AGENT, PREFIX = "probe-agent", "PROBE_AGENT_"
+# Settings that say where the agent is and with which model: here it is another place, and another model.
 ELSEWHERE = {"MODEL", "DEVICE", "HOST", "PORT", "OLLAMA_URL", "RUNTIME_DIR"}
-"""Settings that say where the agent is and with which model: here it is another place, and another model."""
+# The agent's limit on reloads may delay one by so many periods (ADR 3).
 RELOAD_PERIODS = 12
-"""The agent's limit on reloads may delay one by so many periods (ADR 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class Pace:
     gate: Gate
     fault_seconds: tuple[float, float]
     calm_seconds: tuple[float, float]
+    # Of the scripted stand-in.
     load_seconds: float
-    """Of the scripted stand-in."""
+    # Most failures of the client that obeys readiness, for one of the other. With an agent that never falls: 1.7.
     failed_share: float
-    """Most failures of the client that obeys readiness, for one of the other. With an agent that never falls: 1.7."""
 
     @property
     def period(self) -> float:
@@ -71,6 +71,7 @@ class Pace:
         return RELOAD_PERIODS * self.period + 2 * self.load_seconds + 10
 
 
+# Many faults in an hour: the least period that Cloud Run allows for a probe, and an agent to match.
 QUICK = Pace(
     name="quick",
     settings={
@@ -85,7 +86,6 @@ QUICK = Pace(
     load_seconds=3,
     failed_share=0.75,
 )
-"""Many faults in an hour: the least period that Cloud Run allows for a probe, and an agent to match."""
 
 
 def shipped(text: str) -> Pace:

@@ -22,14 +22,14 @@ from lab.servers import LOOPBACK, free_port
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+# For the proxy's own thread to do what it is told: milliseconds, but on a busy machine.
 CALL_SECONDS = 10.0
-"""For the proxy's own thread to do what it is told: milliseconds, but on a busy machine."""
+# Between two bytes: an answer of Ollama's takes a quarter of a minute then.
 DRIP_SECONDS = 0.1
-"""Between two bytes: an answer of Ollama's takes a quarter of a minute then."""
+# Of the endless answer, so much is really sent: far more than an agent may keep.
 HUGE_BYTES = 256 << 20
-"""Of the endless answer, so much is really sent: far more than an agent may keep."""
+# Of the event loop, from an accepted connection to `_connected`.
 ACCEPTING_TURNS = 3
-"""Of the event loop, from an accepted connection to `_connected`."""
 PIECE = b"x" * (1 << 20)
 CUT_NOW = struct.pack("ii", 1, 0)  # SO_LINGER for no time at all: the kernel then resets instead of closing
 HTML = b"<html><body>Bad Gateway</body></html>"

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 CONTEXT = 2048
+# Until a runner that does not answer is given up, as in the other tests of the agent.
 PING_SECONDS = 0.3
-"""Until a runner that does not answer is given up, as in the other tests of the agent."""
 
 
 class Scripted:

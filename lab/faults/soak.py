@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HOUR, LONGEST = 3600.0, 86_400.0
+# A shorter run is a try: its figures are of too few faults to be kept.
 WRITTEN_SECONDS = 300.0
-"""A shorter run is a try: its figures are of too few faults to be kept."""
 START_SECONDS = 60.0
+# Beyond its promise, an agent is given so long to be seen not ready: more than any allowance of the verdict.
 NOTICE_SECONDS = 2.0
-"""Beyond its promise, an agent is given so long to be seen not ready: more than any allowance of the verdict."""
 OBEYS, TCP = "obeys readiness", "behind a TCP probe"
 METHOD = (
     "One instance behind a wire that breaks. Faults drawn with the seed: of the wire, of Ollama, of its runner and of "

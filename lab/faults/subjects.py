@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from lab.ollama_server import OllamaServer
 
 SCRIPT = Path(__file__).with_name("scripted_server.py")
+# Long enough for a reload to be seen by a probe.
 SCRIPTED_LOAD_SECONDS = 0.4
-"""Long enough for a reload to be seen by a probe."""
+# For an answer that needs no load.
 ASK_SECONDS = 5.0
-"""For an answer that needs no load."""
 
 
 class Subject(ABC):

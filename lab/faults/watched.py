@@ -27,10 +27,10 @@ SHIM = Path(__file__).with_name("shim")
 CHECKS = ("/readyz", "/livez", "/startupz")
 CHECKS_TOTAL = re.compile(r"^probe_agent_checks_total (\S+)", re.MULTILINE)
 FALL = f"{ReadinessState.READY} -> "
+# For one probe: what Cloud Run gives one where nothing is set (timeoutSeconds).
 ANSWER_SECONDS = 1.0
-"""For one probe: what Cloud Run gives one where nothing is set (timeoutSeconds)."""
+# Between two rounds of probes: often enough to see every state, seldom enough for many cells at once.
 PAUSE_SECONDS = 0.08
-"""Between two rounds of probes: often enough to see every state, seldom enough for many cells at once."""
 
 
 def ask(

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NEEDS = "needs root, and Debian's packages buildah and debootstrap"
+# Of the agent's image, compressed, above the base: the issue's limit.
 MOST_BYTES = 70 << 20
-"""Of the agent's image, compressed, above the base: the issue's limit."""
+# For git to list this tree's files.
 LIST_SECONDS = 30.0
-"""For git to list this tree's files."""
+# For a storage of several images, each with a whole Debian, on a slow disk.
 REMOVE_SECONDS = 120.0
-"""For a storage of several images, each with a whole Debian, on a slow disk."""
 
 
 def can_build() -> bool:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "probe-agent")
+# The agent's interpreter, the bake's, and what an Ollama and llama.cpp are linked to.
 PACKAGES = "python3,python3-venv,ca-certificates,libstdc++6,libgomp1"
-"""The agent's interpreter, the bake's, and what an Ollama and llama.cpp are linked to."""
+# For a slow mirror; a minute where it was tried.
 DEBOOTSTRAP_SECONDS = 900.0
-"""For a slow mirror; a minute where it was tried."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 

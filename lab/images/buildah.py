@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
+# For one build: a slow package index or mirror. Both took less than a minute where they were tried.
 BUILD_SECONDS = 600.0
-"""For one build: a slow package index or mirror. Both took less than a minute where they were tried."""
+# Twice what Cloud Run gives a container to end in.
 STOP_SECONDS = 20.0
-"""Twice what Cloud Run gives a container to end in."""
 
 
 class BuildahError(AssertionError):

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "ollama-image"
 NOBODY = 65532
+# Two seconds on an idle machine; a hundred times that where all cores compute for others.
 BAKE_SECONDS = 240.0
-"""Two seconds on an idle machine; a hundred times that where all cores compute for others."""
+# As the Dockerfile's last stage sets them, for two slots of 2,048 tokens.
 FLAGS = {
     "OLLAMA_CONTEXT_LENGTH": "2048",
     "OLLAMA_NUM_PARALLEL": "2",
@@ -30,14 +31,13 @@ FLAGS = {
     "LLAMA_ARG_SWA_FULL": "1",
     "OLLAMA_NOPRUNE": "1",
 }
-"""As the Dockerfile's last stage sets them, for two slots of 2,048 tokens."""
 
 
+# About 1,000 tokens.
 SYSTEM = "You are the clerk of a library. " + " ".join(
     f"Rule {number}: a reader of group {number * 7 % 31} may borrow {number % 9 + 1} books for {number % 5 + 2} weeks."
     for number in range(1, 48)
 )
-"""About 1,000 tokens."""
 ASKED = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "What may group 7 borrow?"}]
 
 

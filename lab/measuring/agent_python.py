@@ -17,8 +17,8 @@ from lab.measuring.precondition import NotHereError
 from ops.local_store import alone, cache_directory
 
 AGENT = Path(__file__).parents[2] / "probe-agent"
+# For thirty-odd wheels from the package registry, on a slow network.
 INSTALL_SECONDS = 600.0
-"""For thirty-odd wheels from the package registry, on a slow network."""
 
 
 @functools.cache

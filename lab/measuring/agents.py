@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KIB_PER_MIB = 1024
+# For /status, which is answered from memory.
 STATUS_SECONDS = 2.0
-"""For /status, which is answered from memory."""
 
 
 def agent(port: int, ollama_port: int, environ: Mapping[str, str] | None = None) -> Running:

@@ -14,8 +14,8 @@ from lab.process import LOOPBACK, Running, free_port
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+# For a load: a model of 250 MB takes a second on two cores.
 SECONDS = 60.0
-"""For a load: a model of 250 MB takes a second on two cores."""
 MIB = 2**20
 # Each cache is logged in MiB with two decimals.
 ROUNDING_MIB = 0.005
@@ -48,8 +48,8 @@ class Cache:
 class Reported:
     """What llama-server reports at its start, in MiB of two decimals."""
 
+    # Weights, in whichever form: on some CPUs a part of them is repacked.
     model_mib: float
-    """Weights, in whichever form: on some CPUs a part of them is repacked."""
     output_mib: float
     compute_mib: float
     caches: tuple[Cache, ...]

@@ -41,16 +41,16 @@ class Result:
     """What one benchmark found. `measured` is JSON; its names carry their units."""
 
     name: str
+    # What answered as Ollama: a real one with its version, or which stand-in.
     server: str
-    """What answered as Ollama: a real one with its version, or which stand-in."""
+    # What was measured, from which instant to which, in a sentence or two.
     method: str
-    """What was measured, from which instant to which, in a sentence or two."""
     targets: tuple[Target, ...]
     measured: Mapping[str, Any]
+    # Claims that could not be measured on this machine, and why.
     not_here: Mapping[str, str] = field(default_factory=dict)
-    """Claims that could not be measured on this machine, and why."""
+    # For the screen: what `measured` has as lists.
     tables: tuple[Table, ...] = ()
-    """For the screen: what `measured` has as lists."""
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property

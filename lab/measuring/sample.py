@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# Bootstrap repetitions: the 95 % bounds move by less than their third digit from one seed to another.
 RESAMPLES = 10_000
-"""Bootstrap repetitions: the 95 % bounds move by less than their third digit from one seed to another."""
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL = NAME
+# As service.yaml pins it, and the small model's trained context.
 NUM_CTX = 8192
-"""As service.yaml pins it, and the small model's trained context."""
 # Gin's access log, a line at each answer: [GIN] DATE - TIME | 200 | 1.2s | 127.0.0.1 | POST "/api/generate"
 GIN = re.compile(r'\[GIN\].*\|\s*(\d{3})\s*\|\s*(\S+)\s*\|.*\|\s*(GET|HEAD|POST|DELETE)\s+"([^"]*)"')
 # Of lab.measuring.witnessed_standin, which knows the instants better than the reader of its output.

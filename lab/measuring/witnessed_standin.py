@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+# Long enough for a probe to be held before the load ends, short enough for hundreds of starts.
 SCRIPTED_LOAD_SECONDS = 0.1
-"""Long enough for a probe to be held before the load ends, short enough for hundreds of starts."""
 
 
 class Witness:

@@ -10,10 +10,10 @@ from typing import Any
 from bake.errors import BakeError
 
 LOOPBACK = "127.0.0.1"
+# For what Ollama answers from memory or a small file.
 QUESTION_SECONDS = 30.0
-"""For what Ollama answers from memory or a small file."""
+# Between two lines of a pull, and for a conversion or a load, which say nothing for long: a 70B takes minutes.
 WORK_SECONDS = 1800.0
-"""Between two lines of a pull, and for a conversion or a load, which say nothing for long: a 70B takes minutes."""
 LOOK_AT_LOG = "look at the server's lines above"
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from probe_agent.ollama.store import BlobRef, StoreManifest
 from probe_agent.prompt_cache.image_manifest import ImageManifest
 
+# Last words of the media types that hold weights.
 LARGE = frozenset({"model", "projector", "adapter"})
-"""Last words of the media types that hold weights."""
 
 
 def lay_out(store: Path, cache: Path, model: StoreManifest, image: ImageManifest, out: Path) -> None:

@@ -14,8 +14,8 @@ from typing import Self
 from bake.api import LOOPBACK, Api
 from bake.errors import BakeError
 
+# Longest wait for the API: it takes 0.3 s, more where drivers are looked for on a busy builder.
 START_SECONDS = 120.0
-"""Longest wait for the API: it takes 0.3 s, more where drivers are looked for on a busy builder."""
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.1
 LOG_LINES = 15

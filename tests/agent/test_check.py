@@ -40,7 +40,7 @@ def test_readiness_is_asked_for(loopback: Loopback) -> None:
 
 
 def test_nobody_there_is_unreachable(closed_port: int) -> None:
-    """A refused connection is told with the address and the system's words."""
+    """A refused connection is reported with the address and the system's words."""
     status, line = check(closed_port)
 
     assert status == UNREACHABLE
@@ -58,7 +58,7 @@ def test_a_silent_server_is_unreachable(silent_port: int) -> None:
 
 @pytest.mark.parametrize("host", ["exa mple", "a" * 70, "127.0.0.1\n"])
 def test_an_impossible_host_is_unreachable(host: str) -> None:
-    """A host that can be none is told with its address, and is not taken for an agent that is not ready."""
+    """A host that can be none is reported with its address, and is not taken for an agent that is not ready."""
     status, line = check(9, host)
 
     assert status == UNREACHABLE

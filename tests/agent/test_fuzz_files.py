@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FUZZED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+# Characters of what a person is told of a bad file, whatever the file holds.
 LONGEST_LINE = 600
-"""Characters of what a person is told of a bad file, whatever the file holds."""
 VALUES: st.SearchStrategy[Any] = st.recursive(
     # All of Unicode, halves of surrogate pairs among it; NaN and Infinity, which Python reads and JSON does not know.
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
@@ -101,7 +101,7 @@ async def ask(ollama: Ollama, given_settings: Settings) -> None:
 @example(b"x" * 1_000_000)
 @FUZZED
 def test_any_file_of_prompts_is_sent_or_refused_in_one_line(ollama: Ollama, tmp_path: Path, content: bytes) -> None:
-    """What is accepted can be sent to Ollama; what is not is told with the variable, the file, the line and why."""
+    """What is accepted can be sent to Ollama; what is not is reported with the variable, the file, the line and why."""
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(content)
     environ = {"PROBE_AGENT_MODEL": "m@2048", "PROBE_AGENT_WARMUP_PROMPTS": str(path)}

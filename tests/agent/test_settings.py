@@ -179,7 +179,7 @@ def test_a_good_value_is_taken(name: str, text: str, field: str, value: Any) -> 
     ],
 )
 def test_a_bad_value_is_told(name: str, text: str, said: str) -> None:
-    """A bad text is told in one line: the variable, the text itself, and what is expected."""
+    """A bad text is reported in one line: the variable, the text itself, and what is expected."""
     (problem,) = problems(**{name: text})
 
     assert problem.startswith(next(iter(full({name: ""}))) + "=")
@@ -277,7 +277,7 @@ def test_contradictions_are_told(environ: dict[str, str], told: str) -> None:
 
 
 def test_a_contradiction_with_a_bad_variable_is_not_told_twice() -> None:
-    """What failed to parse is told once, not once more as a contradiction."""
+    """What failed to parse is reported once, not once more as a contradiction."""
     assert len(problems(PERIOD_SECONDS="x", TIMEOUT_SECONDS="9", KEEP_ALIVE="1")) == 1
     assert len(problems(PERIOD_SECONDS="1", TIMEOUT_SECONDS="x", KEEP_ALIVE="x")) == 2
     assert len(problems(MODEL="", MODEL_DIGEST=f"{DIGEST},{DIGEST}")) == 1
@@ -332,7 +332,7 @@ def test_warmup_prompts_are_read_from_their_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_prompts_file_is_told(tmp_path: Path, content: bytes, said: str) -> None:
-    """A prompts file that cannot be used is told with the place and the reason."""
+    """A prompts file that cannot be used is reported with the place and the reason."""
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(content)
 
@@ -440,7 +440,7 @@ def test_a_download_says_from_where() -> None:
 
 
 def test_a_bucket_that_nobody_reads_is_a_mistake() -> None:
-    """A bucket beside another source is told, because its models would not come from there."""
+    """A bucket beside another source is reported, because its models would not come from there."""
     assert "only read with" in problems(MODEL_SOURCE="mount", MODEL_BUCKET="gs://some-bucket")[0]
 
 

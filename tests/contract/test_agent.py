@@ -145,6 +145,6 @@ async def test_a_context_above_the_trained_one_is_failed(server: OllamaServer) -
 
 
 async def test_a_missing_model_is_named(server: OllamaServer) -> None:
-    """A model that is not in the store is told, with those that are."""
+    """A model that is not in the store is reported, with those that are."""
     async with watching(server, "missing@1024") as agent:
         await agent.until("VERIFYING", f"{PINNED}:latest")

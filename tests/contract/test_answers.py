@@ -11,8 +11,8 @@ from lab.ollama_server import LOAD_SECONDS, PINNED, OllamaServer
 from tests.contract.differences import has
 
 QUESTION = [{"role": "user", "content": "Say hello."}]
+# llama.cpp rounds smaller ones up to this.
 SMALL_CONTEXT = 256
-"""llama.cpp rounds smaller ones up to this."""
 SHORT = {"num_predict": 3, "temperature": 0}
 COUNTS = {"total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration"}
 

@@ -94,7 +94,7 @@ def test_a_blob_of_another_name_is_refused(running: OllamaServer, name: str) -> 
 
 
 def test_an_import_tells_its_steps(running: OllamaServer, created: dict[str, list[dict[str, str]]]) -> None:
-    """Parsing comes first, success last; each layer is told with its digest."""
+    """Parsing comes first, success last; each layer is reported with its digest."""
     statuses = [line["status"] for line in created[IMPORTED]]
     begin = ["parsing GGUF", "verifying conversion"] if has(running, "import rewrites") else ["parsing GGUF"]
     assert statuses[: len(begin)] == begin

@@ -17,6 +17,7 @@ from ops.service.strict import read_service
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "cloudbuild.yaml"
+# Stands in place of the engine: the agent's check and the look at its cache exit as told, one container has ended.
 DOCKER = """#!/bin/sh
 case "$*" in
   *" check") exit "$CHECK" ;;
@@ -25,7 +26,6 @@ case "$*" in
   *) echo "docker $*" ;;
 esac
 """
-"""Stands in place of the engine: the agent's check and the look at its cache exit as told, one container has ended."""
 
 
 def build() -> dict[str, Any]:

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "service.yaml"
 FILES = [FILE, *sorted((ROOT / "deploy").glob("service.*.yaml"))]
+# The lower of the two documented bounds of a startup probe's whole budget; with a GPU it is 1800.
 STARTUP_BOUND_SECONDS = 240
-"""The lower of the two documented bounds of a startup probe's whole budget; with a GPU it is 1800."""
+# CPU limits that a container may have, and the GiB that go with each (Cloud Run, configure CPU limits).
 CPU_AND_MEMORY = {1: (0.125, 4), 2: (0.125, 8), 4: (2, 16), 6: (4, 24), 8: (4, 32)}
-"""CPU limits that a container may have, and the GiB that go with each (Cloud Run, configure CPU limits)."""
+# The most that all containers of an instance may have together, without the larger GPU.
 INSTANCE_CPU, INSTANCE_GIB = 8, 32
-"""The most that all containers of an instance may have together, without the larger GPU."""
+# The least that an instance with an L4 must have.
 L4_CPU, L4_GIB = 4, 16
-"""The least that an instance with an L4 must have."""
+# GPUs per region that are granted without asking.
 GPU_QUOTA = 3
-"""GPUs per region that are granted without asking."""
 
 
 @pytest.fixture(scope="module", params=FILES, ids=lambda file: file.name)

@@ -47,6 +47,7 @@ BUCKET = EVERY_SOURCE | {
     f"~ {AGENT}resources/limits/cpu",
     f"~ {AGENT}resources/limits/memory",
 }
+# Places by path: + only in the variant, - only in service.yaml, ~ another value, # only another comment.
 DIFFERENCES = {
     "mount": BUCKET,
     "gcs": BUCKET
@@ -59,7 +60,6 @@ DIFFERENCES = {
     "pull": EVERY_SOURCE
     | {f"# {AGENT}volumeMounts", f"- {AGENT}volumeMounts/runtime", f"+ {AGENT}volumeMounts/models"},
 }
-"""Places by path: + only in the variant, - only in service.yaml, ~ another value, # only another comment."""
 
 
 def path_of(source: str) -> Path:

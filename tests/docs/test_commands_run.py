@@ -33,10 +33,10 @@ DOCS = sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))
 PAGES = ["README.md", "CONTRIBUTING.md", "ollama-image/README.md", *DOCS]
 FENCED = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 DIGEST = "sha256:" + "5a" * 32
+# For the longest, a load test over the real model, where all cores are busy; on an idle machine it takes a tenth.
 RUN_SECONDS = 140
-"""For the longest, a load test over the real model, where all cores are busy; on an idle machine it takes a tenth."""
+# For the stand-in with its real model, which computes slowly where all cores are busy.
 START_SECONDS = 120.0
-"""For the stand-in with its real model, which computes slowly where all cores are busy."""
 GCLOUD = '#!/bin/sh\necho "$*" >>"$GCLOUD_LOG"\necho token\n'
 # `docker inspect` gets the format and the image, and prints the image by digest.
 DOCKER = f'#!/bin/sh\necho "$*" >>"$DOCKER_LOG"\n[ "$1" != inspect ] || echo "${{4%:*}}@{DIGEST}"\n'
@@ -162,8 +162,8 @@ def plan(block: Block, shell: Shell) -> None:
     assert "containerConcurrency: 8" in (shell.folder / "service.yaml").read_text()
 
 
+# A busy machine must find a choice too.
 LIMITS = [("ttft_p95=2s", "ttft_p95=60s"), ("e2e_p95=20s", "e2e_p95=60s")]
-"""A busy machine must find a choice too."""
 
 
 def loadtest_here(block: Block, shell: Shell) -> None:

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from tests.image.conftest import Baked
 
+# A line of the runner for each request that it has answered: the tokens that no cache had.
 COMPUTED = re.compile(r"prompt eval time = .* ms / +(\d+) tokens")
-"""A line of the runner for each request that it has answered: the tokens that no cache had."""
 SLOTS = int(FLAGS["OLLAMA_NUM_PARALLEL"])
+# Where the prompt is computed after all, on a busy machine; one second where it is restored.
 READY_SECONDS = 240.0
-"""Where the prompt is computed after all, on a busy machine; one second where it is restored."""
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ async def test_what_an_earlier_pull_left_is_checked(
 
 @pytest.mark.anyio
 async def test_another_model_under_the_name_is_failed(pulling: RealOllama, registry: Registry) -> None:
-    """A digest that is not the expected one is told, and nothing is loaded."""
+    """A digest that is not the expected one is reported, and nothing is loaded."""
     async with pulling_agent(pulling, registry, MODEL_DIGEST="ab" * 32) as agent:
         await agent.until("FAILED", "has digest")
         assert not agent.controller.readiness.startup_passed

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SERVICE = ROOT / "service.yaml"
+# For a bake or a run on a busy machine; six and three seconds on an idle one.
 SECONDS = 50.0
-"""For a bake or a run on a busy machine; six and three seconds on an idle one."""
 
 
 def unpack(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -90,7 +90,7 @@ def test_a_model_that_the_image_has_not_is_refused(unpacked: Path) -> None:
     ],
 )
 def test_a_folder_that_is_no_image_is_explained(tmp_path: Path, missing: str, complaint: str) -> None:
-    """What lacks a part of the image is told with that part, before anything starts."""
+    """What lacks a part of the image is reported with that part, before anything starts."""
     for part in {"usr/local/bin/entrypoint.sh", "usr/bin/ollama", "models/manifest.json"} - {missing}:
         (file := tmp_path / part).parent.mkdir(parents=True)
         file.touch()

@@ -71,8 +71,8 @@ def agent(buildah: Buildah, debian: str, context: Path, folder: Path) -> Built:
     return Built(buildah, agent_image.build(buildah, debian, context, folder))
 
 
+# Whether there is a real Ollama of the kind that the Dockerfile is for; else the stand-in takes its place.
 HAS_RUNNER = REAL_OLLAMA is not None and (bases.libraries(REAL_OLLAMA) / "llama-server").exists()
-"""Whether there is a real Ollama of the kind that the Dockerfile is for; else the stand-in takes its place."""
 
 
 @pytest.fixture(scope="session")

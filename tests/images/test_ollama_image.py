@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lab.images.buildah import Buildah
 
 pytestmark = pytest.mark.timeout(900)
+# Seconds on an idle machine, all of them start-up of two interpreters and a runner.
 READY_SECONDS = 120.0
-"""Seconds on an idle machine, all of them start-up of two interpreters and a runner."""
 
 
 class Pair:

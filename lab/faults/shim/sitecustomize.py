@@ -17,8 +17,8 @@ from types import FrameType
 from typing import Any
 
 FILE = Path(os.environ["FAULTS_SHIM"])
+# What the agent knows its server by. Ollama answers to names under `localhost`; no machine need resolve it.
 NAME = "ollama.localhost"
-"""What the agent knows its server by. Ollama answers to names under `localhost`; no machine need resolve it."""
 present: dict[str, Any] = {"clock": 0.0, "dns": True, "stall": 0.0}
 true_time, true_getaddrinfo = time.time, socket.getaddrinfo
 

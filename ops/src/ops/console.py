@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+# Lines that may wait to be written; what containers print beyond is dropped and counted. Bounds the memory.
 LINES = 2000
-"""Lines that may wait to be written; what containers print beyond is dropped and counted. Bounds the memory."""
+# Between two pictures of the live display.
 REFRESH_SECONDS = 0.125
-"""Between two pictures of the live display."""
+# For what is still to be written at the end; a reader that stands still does not keep the command from ending.
 CLOSE_SECONDS = 2.0
-"""For what is still to be written at the end; a reader that stands still does not keep the command from ending."""
 PLAIN_WIDTH = 120
 # What stands for our characters on a terminal without Unicode; any other becomes a question mark.
 PLAIN = "ops-plain"
+# Columns where the output is no terminal, such as a log of a build.
 PLAIN_FORMS = {
     "✔": "+",
     "●": "*",
@@ -39,7 +40,6 @@ PLAIN_FORMS = {
     "…": "~",
     **dict.fromkeys("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "*"),
 }
-"""Columns where the output is no terminal, such as a log of a build."""
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
@@ -73,7 +73,7 @@ def standard_output() -> Console:
 
 
 class Printer:
-    """Prints in order. Output that cannot be written to (closed, full) is told once, then left alone."""
+    """Prints in order. Output that cannot be written to (closed, full) is reported once, then left alone."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

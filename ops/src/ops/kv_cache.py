@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+# Ollama's default.
 REFERENCE = "f16"
-"""Ollama's default."""
+# Those that Ollama documents, and that the image is built with.
 DOCUMENTED = (REFERENCE, "q8_0", "q4_0")
-"""Those that Ollama documents, and that the image is built with."""
+# Others that llama-server takes (`llama-server --help` of Ollama 0.32.15).
 MORE = ("f32", "bf16", "q4_1", "iq4_nl", "q5_0", "q5_1")
-"""Others that llama-server takes (`llama-server --help` of Ollama 0.32.15)."""

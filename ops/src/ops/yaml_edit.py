@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from ruamel.yaml import Node
 
+# Characters before a line is broken: longer than any of a service, so that none is.
 LONGEST_LINE = 4096
-"""Characters before a line is broken: longer than any of a service, so that none is."""
+# A key with its list right below it, not inside: how gcloud and kubectl export.
 FLUSH_LIST = re.compile(r"^( *)[^\s#-][^\n]*:(?: *#[^\n]*)?\n\1- ", re.MULTILINE)
-"""A key with its list right below it, not inside: how gcloud and kubectl export."""
+# A text that every reader takes for that text without quotes.
 PLAIN = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z][\w./@-]*(?::[\w./@-]+)*", re.ASCII | re.IGNORECASE)
-"""A text that every reader takes for that text without quotes."""
+# Anchor and tag before a value.
 PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
-"""Anchor and tag before a value."""
 
+# The way from the top of a document to a value: keys and indices.
 Place = tuple[str | int, ...]
-"""The way from the top of a document to a value: keys and indices."""
 Scalar = str | int | bool
 
 

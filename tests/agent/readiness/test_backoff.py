@@ -1,4 +1,4 @@
-"""Thresholds and rates: when a streak is told, when a reload may follow another."""
+"""Thresholds and rates: when a streak is reported, when a reload may follow another."""
 
 import pytest
 from hypothesis import given

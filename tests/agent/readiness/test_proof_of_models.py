@@ -58,7 +58,7 @@ async def test_a_wrong_digest_is_failed(ollama: Ollama) -> None:
 
 
 async def test_a_context_above_the_trained_one_is_failed(ollama: Ollama) -> None:
-    """A pin that the model cannot attain is told before the load, with the longest context that it has."""
+    """A pin that the model cannot attain is reported before the load, with the longest context that it has."""
     async with Agent(ollama.url, MODEL="m@9000") as agent:
         await agent.until("FAILED", "trained with a context of 8192")
     assert ollama.engine.starts == []

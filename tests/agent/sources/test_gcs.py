@@ -280,7 +280,7 @@ async def test_a_volume_too_small_is_told_at_once(bucket: BucketServer, store: P
 async def test_the_room_of_all_blobs_is_looked_for_at_once(
     bucket: BucketServer, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A volume that takes the largest blob, but not all of them, is told before anything of it is downloaded."""
+    """A volume that takes the largest blob, but not all of them, is reported before anything of it is downloaded."""
     manifest = write_store(bucket.folder / "p")
     usage = shutil.disk_usage(bucket.folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=len(WEIGHTS)))

@@ -66,7 +66,7 @@ async def test_a_damaged_blob_is_failed_by_name(ollama: Ollama, tmp_path: Path, 
 
 
 async def test_a_model_that_comes_late_onto_the_mount_is_waited_for(ollama: Ollama, tmp_path: Path) -> None:
-    """A missing model is told and looked for again; once it is there the start goes on."""
+    """A missing model is reported and looked for again; once it is there the start goes on."""
     async with on_mount(ollama, tmp_path) as agent:
         await agent.until("FETCHING", "not on the volume")
         ollama.serves(write_store(tmp_path))
@@ -194,7 +194,7 @@ async def test_what_a_pull_left_is_checked(tmp_path: Path, how: str) -> None:
 
 
 async def test_a_damaged_blob_is_not_fetched_for_ever(tmp_path: Path) -> None:
-    """What no other try mends is told to whoever asks next, too, and not begun anew."""
+    """What no other try mends is reported to whoever asks next, too, and not begun anew."""
     damage(weights_of(tmp_path, write_store(tmp_path)), "flipped")
     one = fetch.Fetch(MountSource(tmp_path), ("m",))
     first = one.begin()

@@ -16,8 +16,8 @@ from ops.loadtest.record import Record, Repetition, Step
 from ops.loadtest.report import page
 from ops.loadtest.run import Run
 
+# The smallest text of a plot on a phone: smaller cannot be read.
 LEAST_PIXELS = 7.5
-"""The smallest text of a plot on a phone: smaller cannot be read."""
 # What the page looks like once it is laid out; a frame tells the page around it.
 ASK = """<script>addEventListener("load", () => {
   const root = document.documentElement, style = getComputedStyle(document.body);

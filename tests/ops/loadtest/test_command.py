@@ -19,8 +19,8 @@ from ops.__main__ import main
 
 QUICK = ("--model", "m", "--duration", "0.6s", "--warmup", "0.1s", "--repetitions", "2", "--prompt-tokens", "8")
 SLOTS, SERVICE = 4, 0.1
+# What a busy machine may add; what is wrong is wrong by a factor of two. How exact it is, the benchmark measures.
 BUSY = 0.4
-"""What a busy machine may add; what is wrong is wrong by a factor of two. How exact it is, the benchmark measures."""
 TOKEN = "opensesame"  # noqa: S105 — of a server of this test
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from ops.yaml_edit import NotSettable, NotYaml, Place, Scalar, dump, load, with_scalars
 
+# Beyond Python's stack; more of them only take the parser longer, up to eight seconds.
 NESTED = 1_000
-"""Beyond Python's stack; more of them only take the parser longer, up to eight seconds."""
 ROOT = Path(__file__).parents[3]
 OURS = [ROOT / "service.yaml", *sorted((ROOT / "deploy").glob("*.yaml"))]
 

@@ -27,13 +27,13 @@ from ops.__main__ import main
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Linux's fcntl for a pipe's capacity; Python's own name for it exists on Linux alone.
 F_GETPIPE_SZ = 1032
-"""Linux's fcntl for a pipe's capacity; Python's own name for it exists on Linux alone."""
 SERVICE = Path(__file__).parents[3] / "service.yaml"
+# The most that a started command may take to say or do what a test waits for.
 LIMIT_SECONDS = 20.0
-"""The most that a started command may take to say or do what a test waits for."""
+# For a real model, which computes slowly where all cores are busy; two seconds where they are not.
 MODEL_SECONDS = 50.0
-"""For a real model, which computes slowly where all cores are busy; two seconds where they are not."""
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('de' + 'af', flush=True); time.sleep(60)"
 )

@@ -145,7 +145,7 @@ def test_too_much_output_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), OSError(5, "EIO"), UnicodeEncodeError("ascii", "é", 0, 1, "no")])
 def test_output_that_fails_is_told_once(error: Exception) -> None:
-    """Whatever keeps the output from being written, it is told, and what follows is lost without a fault."""
+    """Whatever keeps the output from being written, it is reported, and what follows is lost without a fault."""
 
     class Failing(StringIO):
         def write(self, _: str) -> int:

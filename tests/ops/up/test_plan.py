@@ -1,4 +1,4 @@
-"""From the file to this machine: what is substituted, and that every substitution is told."""
+"""From the file to this machine: what is substituted, and that every substitution is reported."""
 
 from __future__ import annotations
 

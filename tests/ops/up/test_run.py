@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+# A container that is waited for, where none should be, is waited for longer than a run may take.
 PATIENCE_SECONDS = 60.0
-"""A container that is waited for, where none should be, is waited for longer than a run may take."""
 
 
 async def until(condition: Callable[[], bool]) -> None:

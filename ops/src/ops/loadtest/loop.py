@@ -11,8 +11,8 @@ from ops.loadtest import saturation
 from ops.loadtest.record import Record
 from ops.loadtest.saturation import Count
 
+# Sends request NUMBER of a repetition that began at INSTANT; the last is the intended second, None: at once.
 Send = Callable[[int, float, float | None], Awaitable[Record]]
-"""Sends request NUMBER of a repetition that began at INSTANT; the last is the intended second, None: at once."""
 
 # Between two looks at the counts: for the display, and for the verdict on saturation.
 LOOK_SECONDS = 0.25

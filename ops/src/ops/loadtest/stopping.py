@@ -14,8 +14,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Stopped(LoadTestError):
     """The operator ended the run."""
 
+    # A shell's status for a program that SIGINT ended.
     exit_status = 130
-    """A shell's status for a program that SIGINT ended."""
 
 
 async def until_stopped(work: Coroutine[object, object, T]) -> T:

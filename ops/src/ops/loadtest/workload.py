@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ops.loadtest.errors import InputError
 from ops.loadtest.lengths import Lengths
 
+# Short common words: each is one token in the usual vocabularies. The server's own count is what is reported.
 WORDS = (
     "the", "and", "with", "from", "that", "have", "this", "they", "will", "what", "when", "your", "time", "more",
     "about", "other", "some", "into", "them", "then", "look", "only", "come", "over", "think", "also", "back",
@@ -19,7 +20,6 @@ WORDS = (
     "book", "eye", "job", "word", "business", "side", "kind", "head", "house", "service", "friend", "father", "power",
     "hour", "game", "line", "end",
 )  # fmt: skip
-"""Short common words: each is one token in the usual vocabularies. The server's own count is what is reported."""
 ASK = "Tell a long story about: "
 # Who speaks in a ShareGPT conversation, in the words of a chat's roles; anybody else is the user.
 ROLES = {"system": "system", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}

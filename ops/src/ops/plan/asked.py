@@ -21,11 +21,11 @@ class Source(StrEnum):
     """Where a value comes from."""
 
     OPTION = "option"
+    # The service's, which --write names: it is there already.
     FILE = "file"
-    """The service's, which --write names: it is there already."""
     DEFAULT = "default"
+    # It follows from the others.
     PLAN = "plan"
-    """It follows from the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +37,26 @@ class Asked:
     load: Load
     models: int
     vcpu: float
+    # Of the whole instance.
     gib: float
-    """Of the whole instance."""
+    # Of Ollama's container.
     container_gib: float
-    """Of Ollama's container."""
     prompt_cache_mib: int
     zonal_redundancy: bool
     ideal_batch: int | None = None
     memory_bytes: int | None = None
     traffic: Traffic | None = None
+    # By a load test: slots of each model, and the seconds of a request with all of them busy.
     measured: tuple[tuple[int, float], ...] = ()
-    """By a load test: slots of each model, and the seconds of a request with all of them busy."""
+    # Tokens of an answer, for the price of a million.
     tokens: int | None = None
-    """Tokens of an answer, for the price of a million."""
     bytes_per_second: float | None = None
     around_seconds: float = startup.BOOT_SECONDS + startup.WARM_SECONDS
     margin: float = startup.MARGIN
     least_instances: int = 0
     most_instances: int = 3
+    # By the setting's name; what is missing follows from the others.
     sources: Mapping[str, Source] = field(default_factory=dict)
-    """By the setting's name; what is missing follows from the others."""
 
     @property
     def told(self) -> frozenset[str]:

@@ -24,8 +24,8 @@ from ops.plan.settings import Setting, settings
 from probe_agent.ollama.names import same_model
 
 FITS, DOES_NOT_FIT = 0, 1
+# A shell's status for a program that SIGINT ended.
 INTERRUPTED = 130
-"""A shell's status for a program that SIGINT ended."""
 
 
 def run(

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from ops.plan.asked import Asked
 
+# As Ollama's FAQ puts it; models with few heads for keys and values may lose more.
 QUALITY = {
     "f16": "as trained",
     "q8_0": "very small loss, usually not noticed",
     "q4_0": "small to medium loss, more at long contexts",
 }
-"""As Ollama's FAQ puts it; models with few heads for keys and values may lose more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Fit:
     """One KV cache type: what it takes, and what would fit with it. None: nothing does."""
 
     kv_type: str
+    # None where the model's heads do not go with the type; `reason` says so.
     memory: Memory | None
-    """None where the model's heads do not go with the type; `reason` says so."""
     fits: bool
     largest_context: int | None
     largest_parallel: int | None

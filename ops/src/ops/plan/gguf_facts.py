@@ -14,10 +14,10 @@ from ops.plan.metadata import Fields, ShapeUnknown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+# Tensors of older files that hold an image's or a sound's encoder beside the text's weights begin so.
 PROJECTOR = ("v.", "mm.", "a.", "mm_")
-"""Tensors of older files that hold an image's or a sound's encoder beside the text's weights begin so."""
+# The input layer stays in the host's memory (llama.cpp, `load_tensors`).
 HOST_TENSORS = ("token_embd.", "per_layer_token_embd.", "token_types.", "position_embd.")
-"""The input layer stays in the host's memory (llama.cpp, `load_tensors`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +29,23 @@ class ModelShape:
     quantization: str
     trained_context: int
     layers: tuple[Layer, ...]
+    # Tokens that a layer with a window looks back; 0 where there is none.
     window: int
-    """Tokens that a layer with a window looks back; 0 where there is none."""
     heads: int
     embedding_width: int
+    # Numbers for each token of a batch that live at once in the widest place of the graph.
     working_width: int
-    """Numbers for each token of a batch that live at once in the widest place of the graph."""
     vocabulary: int
     weight_bytes: int
+    # Of the weights: those that stay in the host's memory when the rest is on a GPU.
     host_bytes: int
-    """Of the weights: those that stay in the host's memory when the rest is on a GPU."""
+    # The input layer's table that is on the GPU a second time, as the output layer's, where both are one.
     duplicated_bytes: int
-    """The input layer's table that is on the GPU a second time, as the output layer's, where both are one."""
     projector_bytes: int
+    # Numbers for each token by Ollama's own rough guess of keys, or values, of all layers: it decides the batch.
     guessed_width: int
-    """Numbers for each token by Ollama's own rough guess of keys, or values, of all layers: it decides the batch."""
+    # Ollama gives it one slot, whatever it is told.
     has_one_slot: bool
-    """Ollama gives it one slot, whatever it is told."""
 
     @property
     def attention(self) -> str:

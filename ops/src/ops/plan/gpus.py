@@ -15,8 +15,8 @@ buffers (`mmprojFitTargetMiB`): the weights are counted with the model, so that 
 it is what Ollama and its runners take beside the models.
 """
 
+# What the driver takes for each runner's process before a byte of a model (Ollama, `DeviceInfo.MinimumMemory`).
 RUNNER_BYTES = 457 * MIB
-"""What the driver takes for each runner's process before a byte of a model (Ollama, `DeviceInfo.MinimumMemory`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Device:
 
     name: str
     memory_bytes: int | None
+    # Of the whole instance, as planned unless told otherwise.
     vcpu: float
-    """Of the whole instance, as planned unless told otherwise."""
     gib: float
 
     @property

@@ -17,8 +17,8 @@ class Layer:
 
     key_width: int = 0
     value_width: int = 0
+    # 32-bit floats, of a fixed number: recurrent layers have these in place of keys and values.
     state_width: int = 0
-    """32-bit floats, of a fixed number: recurrent layers have these in place of keys and values."""
     is_window: bool = False
 
 

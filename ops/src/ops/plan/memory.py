@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from ops.plan.gguf_facts import ModelShape
 
 MIB, GIB = 2**20, 2**30
+# Contexts and windows are rounded up to a multiple of this many tokens.
 CELLS = 256
-"""Contexts and windows are rounded up to a multiple of this many tokens."""
 FLOAT_BYTES, HALF_BYTES = 4, 2
 SMALL_BATCH, MEDIUM_BATCH, LARGE_BATCH = 512, 1024, 2048
+# Above so many tokens of all slots together Ollama raises its batch.
 MEDIUM_CONTEXT, LARGE_CONTEXT = 4096, 32768
-"""Above so many tokens of all slots together Ollama raises its batch."""
 BATCH_SURCHARGE = {MEDIUM_BATCH: 768 * MIB, LARGE_BATCH: 2 * GIB}
+# A batch is only taken where Ollama's own rough guess of the model is below this share of the free memory.
 BATCH_HEADROOM = {MEDIUM_BATCH: 0.75, LARGE_BATCH: 0.6}
-"""A batch is only taken where Ollama's own rough guess of the model is below this share of the free memory."""
 BATCH_CEILING = 0.8
 
 
+# Without flash attention: rows of the stream's width that live beside the scores, as measured.
 BESIDE_SCORES = 6
-"""Without flash attention: rows of the stream's width that live beside the scores, as measured."""
 
 
 class Unplannable(Exception):
@@ -42,18 +42,18 @@ class Unplannable(Exception):
 class Load:
     """How a model is loaded: the settings that decide its memory."""
 
+    # Tokens of each slot: OLLAMA_CONTEXT_LENGTH, or num_ctx.
     context: int
-    """Tokens of each slot: OLLAMA_CONTEXT_LENGTH, or num_ctx."""
+    # Slots: OLLAMA_NUM_PARALLEL.
     parallel: int = 1
-    """Slots: OLLAMA_NUM_PARALLEL."""
+    # OLLAMA_KV_CACHE_TYPE.
     kv_type: str = kv_cache.REFERENCE
-    """OLLAMA_KV_CACHE_TYPE."""
+    # Tokens that are read at once; None: as Ollama chooses.
     batch: int | None = None
-    """Tokens that are read at once; None: as Ollama chooses."""
+    # OLLAMA_FLASH_ATTENTION; unset, it is on wherever the device can.
     has_flash_attention: bool = True
-    """OLLAMA_FLASH_ATTENTION; unset, it is on wherever the device can."""
+    # LLAMA_ARG_SWA_FULL: windows are kept as long as the context, so that prompt caches can be used.
     has_full_windows: bool = False
-    """LLAMA_ARG_SWA_FULL: windows are kept as long as the context, so that prompt caches can be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,18 @@ class Memory:
     """What a model takes, in bytes."""
 
     weights: int
+    # Keys and values of all slots, recurrent states included.
     kv_cache: int
-    """Keys and values of all slots, recurrent states included."""
+    # The buffers of the graph and its output, for one batch.
     compute: int
-    """The buffers of the graph and its output, for one batch."""
+    # An image's or a sound's encoder; its buffers live in what a device keeps free (`ops.plan.gpus`).
     projector: int
-    """An image's or a sound's encoder; its buffers live in what a device keeps free (`ops.plan.gpus`)."""
+    # As Ollama will run it: one for some architectures.
     slots: int
-    """As Ollama will run it: one for some architectures."""
+    # Tokens of each slot, as llama.cpp rounds them; never more than the model was trained for.
     context: int
-    """Tokens of each slot, as llama.cpp rounds them; never more than the model was trained for."""
+    # What stays in the host's memory when the model is on a GPU: the input layer's table.
     host: int = 0
-    """What stays in the host's memory when the model is on a GPU: the input layer's table."""
 
     @property
     def total(self) -> int:

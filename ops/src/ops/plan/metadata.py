@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# llama.cpp's own bound.
 MOST_LAYERS = 512
-"""llama.cpp's own bound."""
 
 
 class ShapeUnknown(Exception):

@@ -17,8 +17,8 @@ from ops.plan.memory import GIB, MIB, Memory, Unplannable
 if TYPE_CHECKING:
     from ops.plan.asked import Asked
 
+# The platform's bound for containerConcurrency.
 MOST_AT_ONCE = 1000
-"""The platform's bound for containerConcurrency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class Costs:
     """US dollars; None where what it takes to know was not told."""
 
     usd_per_hour: float
+    # For the quarter of an hour for which an instance without requests may be kept.
     usd_per_idle_tail: float
-    """For the quarter of an hour for which an instance without requests may be kept."""
+    # At the traffic that was given, for 730 hours.
     usd_per_month: float | None
-    """At the traffic that was given, for 730 hours."""
     usd_per_million_tokens: float | None
 
 
@@ -39,15 +39,15 @@ class Choice:
 
     slots: int
     at_once: int
+    # In memory, and the instances that may run keep up.
     fits: bool
-    """In memory, and the instances that may run keep up."""
+    # As many instances may run as the autoscaler wants.
     on_target: bool
-    """As many instances may run as the autoscaler wants."""
+    # That one instance serves with all slots busy.
     requests_per_second: float
-    """That one instance serves with all slots busy."""
     instances: int
+    # Of a request on average, its wait for a slot included.
     seconds: float
-    """Of a request on average, its wait for a slot included."""
     p95_wait_seconds: float
     usd_per_month: float | None
     usd_per_million_tokens: float | None
@@ -58,20 +58,20 @@ class Plan:
     """All that follows."""
 
     asked: Asked
+    # Of one of the models.
     memory: Memory
-    """Of one of the models."""
     usable: int
     fits: tuple[Fit, ...]
+    # containerConcurrency: requests that one instance is sent at once.
     at_once: int
-    """containerConcurrency: requests that one instance is sent at once."""
     scaling: Scaling | None
     budget: startup.Budget | None
     costs: Costs | None
     price_unknown: str
+    # What throughput, latency and cost become with each number of slots that was measured.
     choices: tuple[Choice, ...]
-    """What throughput, latency and cost become with each number of slots that was measured."""
+    # Why a number of slots that was measured cannot be planned.
     left_out: tuple[str, ...]
-    """Why a number of slots that was measured cannot be planned."""
     prices: Prices
 
     @property

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_CONTEXT, DEFAULT_SLOTS, DEFAULT_PROMPT_CACHE_MIB = 8192, 4, 2048
+# The GPU quota of a region that is granted without asking.
 DEFAULT_MOST_INSTANCES = 3
-"""The GPU quota of a region that is granted without asking."""
+# For an agent's /status, answered from memory; through a proxy to Cloud Run it takes a second.
 STATUS_SECONDS = 5.0
-"""For an agent's /status, answered from memory; through a proxy to Cloud Run it takes a second."""
+# How llama.cpp's variables are switched on.
 ON = frozenset({"1", "true", "on", "enabled"})
-"""How llama.cpp's variables are switched on."""
+# How Ollama's variables are switched off.
 OFF = frozenset({"0", "f", "false"})
-"""How Ollama's variables are switched off."""
 
 
 # Ollama reads 0 in these variables as unset.

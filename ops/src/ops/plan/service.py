@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from probe_agent.ollama.types import ModelSpec
 
 ACCELERATOR = "run.googleapis.com/accelerator"
+# The context behind a model's name in PROBE_AGENT_MODEL.
 PINNED = re.compile(r"@[0-9]+(?=,|$|\s)")
-"""The context behind a model's name in PROBE_AGENT_MODEL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class Given:
 
     vcpu: float
     gib: float
+    # Of Ollama's container; None where the file has no such limit.
     container_gib: float | None
-    """Of Ollama's container; None where the file has no such limit."""
+    # A limit or a node selector asks for one.
     has_gpu: bool
-    """A limit or a node selector asks for one."""
     has_gpu_limit: bool
+    # Values by the setting's name (`ops.plan.settings`), as text; missing or empty where the file has none.
     written: Mapping[str, str]
-    """Values by the setting's name (`ops.plan.settings`), as text; missing or empty where the file has none."""
 
 
 class Service:

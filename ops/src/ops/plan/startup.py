@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from ops.cloudrun.limits import OLDER_STARTUP_SECONDS, startup_seconds
 
 PERIOD_SECONDS = 10
+# Starts are slower than usual when a node is new or its network is shared: twice the usual is forgiven.
 MARGIN = 2.0
-"""Starts are slower than usual when a node is new or its network is shared: twice the usual is forgiven."""
 LEAST_SECONDS = 60.0
+# Before the first byte of the weights is read: container, driver (5 s by Cloud Run's GPU page) and Ollama itself.
 BOOT_SECONDS = 10.0
-"""Before the first byte of the weights is read: container, driver (5 s by Cloud Run's GPU page) and Ollama itself."""
+# After the last one: the first tokens and the warm-up prompts. `ops plan --around-seconds` has both.
 WARM_SECONDS = 10.0
-"""After the last one: the first tokens and the warm-up prompts. `ops plan --around-seconds` has both."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A startup probe's numbers, in seconds."""
 
+    # What a start takes at the rate that was given.
     usual: float
-    """What a start takes at the rate that was given."""
     period: int
     threshold: int
+    # The platform's bound for threshold x period.
     ceiling: int
-    """The platform's bound for threshold x period."""
 
     @property
     def seconds(self) -> int:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ops.cloudrun.scaling import Scaling
     from ops.plan.planning import Choice, Plan
 
+# One in a year.
 SELDOM_PER_HOUR = 1e-4
-"""One in a year."""
 
 
 def requests(plan: Plan) -> Iterator[RenderableType]:

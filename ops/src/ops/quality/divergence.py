@@ -11,8 +11,8 @@ class Agreement:
 
     exact: bool
     first_difference: int | None
+    # Of the longer answer's tokens, the share before the first difference: 1 where they are the same.
     same_share: float
-    """Of the longer answer's tokens, the share before the first difference: 1 where they are the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# While starting: a step shows as it happens.
 POLL_SECONDS = 0.2
-"""While starting: a step shows as it happens."""
+# Once ready: the state for the status line, at little cost.
 WATCH_SECONDS = 1.0
-"""Once ready: the state for the status line, at little cost."""
+# For one /status, which the agent answers from memory: a late one is worth nothing to a live display.
 TIMEOUT_SECONDS = 0.5
-"""For one /status, which the agent answers from memory: a late one is worth nothing to a live display."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class AgentStatus:
     gap_seconds: float | None
     load_bytes_per_second: float | None
     size_bytes: int | None
+    # How many have come, and are to come; None where the model is in the image.
     fetched_bytes: tuple[int, int] | None
-    """How many have come, and are to come; None where the model is in the image."""
     restored_slots: int
     started_at: float
     ready_at: float | None

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 STARTED, OPEN = "container started", "gate open"
 STEPS = (STARTED, *LABELS.values(), OPEN)
 FETCHED = LABELS["model_fetched"]
+# A status older than this is told as such: three looks of a watched agent went without an answer.
 SILENT_SECONDS = 3.0
-"""A status older than this is told as such: three looks of a watched agent went without an answer."""
 
 
 @dataclass(slots=True)

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from ops.up.run_state import LocalRun
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# The most that --once may take, where --timeout does not say otherwise.
 ONCE_SECONDS = 300.0
-"""The most that --once may take, where --timeout does not say otherwise."""
+# A shell's status for a program that SIGINT ended.
 INTERRUPTED = 130
-"""A shell's status for a program that SIGINT ended."""
 
 
 def up(options: Options = Options()) -> int:  # noqa: B008 — it is frozen

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from ops.up.runtime import Runtime
     from ops.up.volumes import Folder
 
+# The agent's default port, where its environment names none.
 AGENT_PORT = "9090"
-"""The agent's default port, where its environment names none."""
+# The agent's default for the store that it checks.
 AGENT_STORE = "/models"
-"""The agent's default for the store that it checks."""
 OLLAMA_HOST = "0.0.0.0:11434"
+# The agent's default for the server it watches.
 OLLAMA_URL = "http://127.0.0.1:11434"
-"""The agent's default for the server it watches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _adapt_server(adapted: Adapted, container: Container, machine: Machine) -> N
 
 
 def _adapt_context(adapted: Adapted, machine: Machine) -> None:
-    """Let the server's default follow another model's pin; what disagrees in the file is told, not mended."""
+    """Let the server's default follow another model's pin; what disagrees in the file is reported, not mended."""
     length = adapted.env.get("OLLAMA_CONTEXT_LENGTH")
     if length is None or machine.choice is None:
         return

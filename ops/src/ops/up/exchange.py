@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Cloud Run's limit for an HTTP/1 request; larger ones get 413.
 REQUEST_BYTES = 32 * 1024 * 1024
-"""Cloud Run's limit for an HTTP/1 request; larger ones get 413."""
 
 
 @dataclass(slots=True)

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from ops.up.exchange import Receive, Scope, Send
     from ops.up.gate import Gate
 
+# Paths that Cloud Run's own front answers with 404 (known issues: reserved URL paths).
 RESERVED = re.compile(r"/eventlog|/_ah/.*|.*z", re.DOTALL)
-"""Paths that Cloud Run's own front answers with 404 (known issues: reserved URL paths)."""
+# How long a request waits for a slot before 429 (Cloud Run: instance autoscaling, exceeding the maximum).
 QUEUE_SECONDS = 10.0
-"""How long a request waits for a slot before 429 (Cloud Run: instance autoscaling, exceeding the maximum)."""
+# Requests that may be uploaded, held or queued at once; the next gets 503, before its body is read. Chats are some
+# kilobytes each; a body may be 32 MiB, and who uploads a thousand of those to their own machine need memory.
 QUEUE_LIMIT = 1000
-"""Requests that may be uploaded, held or queued at once; the next gets 503, before its body is read. Chats are
-some kilobytes each; a body may be 32 MiB, and who uploads a thousand of those to their own machine need memory."""
+# For the whole body of a request; a client that is slower gets 408, and frees its place in the queue.
 UPLOAD_SECONDS = 60.0
-"""For the whole body of a request; a client that is slower gets 408, and frees its place in the queue."""
+# To connect to a container on loopback: it listens or it does not.
 CONNECT_SECONDS = 2.0
-"""To connect to a container on loopback: it listens or it does not."""
+# Requests recorded; the first ones matter, for they could be early.
 LOG_LIMIT = 10_000
-"""Requests recorded; the first ones matter, for they could be early."""
 
 
 class IngressFront:

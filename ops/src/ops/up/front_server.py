@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from ops.up.front import IngressFront
 
+# Connections that may wait to be accepted; uvicorn's own default.
 BACKLOG = 2048
-"""Connections that may wait to be accepted; uvicorn's own default."""
+# For open answers at the end: their container has been stopped by then.
 CLOSE_SECONDS = 1
-"""For open answers at the end: their container has been stopped by then."""
 
 
 @contextlib.asynccontextmanager

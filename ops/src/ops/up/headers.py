@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
 
+# Fields of one connection, not of the message (RFC 9110, 7.6.1); what Connection names is added.
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer"
     b" transfer-encoding upgrade".split()
 )
-"""Fields of one connection, not of the message (RFC 9110, 7.6.1); what Connection names is added."""
+# Fields of a request that the front writes itself. Host becomes the container's own: bound to loopback, as here, Ollama
+# refuses foreign ones; bound to all addresses, as on Cloud Run, it takes any.
 OWN = frozenset(
     b"host content-length expect x-forwarded-for x-forwarded-proto traceparent x-cloud-trace-context".split()
 )
-"""Fields of a request that the front writes itself. Host becomes the container's own: bound to loopback, as
-here, Ollama refuses foreign ones; bound to all addresses, as on Cloud Run, it takes any."""
 TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 Fields = list[tuple[bytes, bytes]]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ops.up.gate import Gate
     from ops.up.plan import Plan
 
+# From SIGTERM to SIGKILL (Cloud Run's container contract).
 STOP_SECONDS = 10.0
-"""From SIGTERM to SIGKILL (Cloud Run's container contract)."""
 
 
 class Instance:

@@ -11,8 +11,8 @@ import ollama
 from ops.up.errors import ChatError
 
 QUESTION = "In one short sentence: what is the capital of France?"
+# Enough for a sentence; bounds the time on a slow machine.
 ANSWER_TOKENS = 24
-"""Enough for a sentence; bounds the time on a slow machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ops.up.runtime import Runtime
     from ops.up.volumes import Folder
 
+# Variables of the operator's own shell that no container may see: they would act like the file's.
 HOST_ONLY = re.compile(r"(OLLAMA|LLAMA|PROBE_AGENT|K)_.*|PORT")
-"""Variables of the operator's own shell that no container may see: they would act like the file's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from ops.service.containers import Probe
 
 SUCCESS = range(200, 400)
+# Between two attempts of a TCP probe. Cloud Run's default probe (one failure allowed, 240 s) makes sense only if the
+# platform keeps trying to connect for the whole time-out, so that is what a TCP probe does here.
 DIAL_PAUSE_SECONDS = 0.01
-"""Between two attempts of a TCP probe. Cloud Run's default probe (one failure allowed, 240 s) makes sense
-only if the platform keeps trying to connect for the whole time-out, so that is what a TCP probe does here."""
+# Characters of a failed probe's body that are shown.
 TEXT_LIMIT = 500
-"""Characters of a failed probe's body that are shown."""
 
 
 @dataclass(frozen=True, slots=True)

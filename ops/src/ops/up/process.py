@@ -14,12 +14,12 @@ from ops.up.errors import LaunchError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+# Lines of output kept for the reason that is printed when a container ends.
 TAIL_LINES = 12
-"""Lines of output kept for the reason that is printed when a container ends."""
+# For the rest of an ended container's output; a child that it left behind may hold the pipe open.
 LAST_WORDS_SECONDS = 0.5
-"""For the rest of an ended container's output; a child that it left behind may hold the pipe open."""
+# A longer line is cut here: a container must not fill this process's memory.
 LINE_BYTES = 64 * 1024
-"""A longer line is cut here: a container must not fill this process's memory."""
 
 
 class ContainerProcess:

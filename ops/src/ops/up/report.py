@@ -22,8 +22,8 @@ class Admission:
     ready_at: float | None
     early_requests: int
     held_requests: int
+    # From the start of the first container to the first part of a container's answer.
     first_answer_seconds: float | None = None
-    """From the start of the first container to the first part of a container's answer."""
 
     @property
     def early_seconds(self) -> float | None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from ops.service.containers import Container
 
+# For `ollama --version`, which starts a program of some 40 MB, maybe from a cold disk.
 VERSION_TIMEOUT_SECONDS = 10
-"""For `ollama --version`, which starts a program of some 40 MB, maybe from a cold disk."""
 
 
 class Kind(StrEnum):

@@ -42,8 +42,8 @@ EVENT_STYLES: Mapping[Kind, str] = {
     Kind.STOPPING: "bold",
     Kind.KILLED: "bold red",
 }
+# Events that follow from what the agent did; their lines wait for its next status, a fifth of a second at most.
 AFTER_PHASES = frozenset({Kind.STARTUP_PASSED, Kind.GATE_OPEN})
-"""Events that follow from what the agent did; their lines wait for its next status, a fifth of a second at most."""
 
 
 class Screen:

@@ -11,6 +11,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from ops.up.agent_status import AgentStatus, Phase
 
+# The agent's phases, in order, as people read them.
 LABELS = {
     "agent_up": "agent up",
     "port_open": "port open",
@@ -22,7 +23,6 @@ LABELS = {
     "warm_up": "warmed up",
     "ready": "READY",
 }
-"""The agent's phases, in order, as people read them."""
 # The other columns and the space between them.
 TEXT_COLUMNS = 40
 BAR_CELLS = 40

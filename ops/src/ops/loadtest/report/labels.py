@@ -18,8 +18,8 @@ AWAY = (5.0, 9.0, 14.0)
 SIDES = tuple(each for each in product((1, -1, 0), (1, -1, 0)) if each != (0, 0))
 # Pixels between two samples of a line.
 STEP = 2.0
+# What it costs to cover a marker or a label, to leave the axes, to cover a line's sample, to lie further off.
 COVERED, OUTSIDE, CROSSED, FAR = 1000, 3000, 2, 1
-"""What it costs to cover a marker or a label, to leave the axes, to cover a line's sample, to lie further off."""
 
 
 class Box(NamedTuple):

@@ -23,6 +23,7 @@ COLUMNS = (
     *("requests/s", "tokens/s", "TTFT p50", "TTFT p95", "TTFT p99", "token p50", "token p95", "e2e p50", "e2e p90"),
     *("e2e p95", "e2e p99", "queue p95", "outside p95", "goodput/s", "errors", "requests", "$ / M tokens"),
 )
+# A paragraph for each empty line.
 HOW = """\
 Times count from the instant at which a request was meant to go out: in an open loop that instant is fixed before, so
 waiting is never left out (no coordinated omission); in a closed loop it is when the user was free to ask.
@@ -38,7 +39,6 @@ Student's t over the repetitions, none below three; those of percentiles are at 
 and blocks of consecutive requests makes them, and there is none where fewer than four requests exceed the percentile.
 Throughput counts the share of each answer that came within the measured window.
 """
-"""A paragraph for each empty line."""
 __all__ = ["FILE", "summary", "write"]
 
 

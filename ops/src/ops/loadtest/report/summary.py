@@ -14,7 +14,7 @@ from ops.loadtest.run import Run
 ENOUGH = 100
 # Requests below which even a 95th percentile is just the slowest one: nothing is recommended on them.
 LEAST = 20
-# The tester's own delay in sending, 99th percentile, above which it is told.
+# The tester's own delay in sending, 99th percentile, above which it is reported.
 LATE_SECONDS = 0.01
 
 
