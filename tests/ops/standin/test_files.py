@@ -57,7 +57,7 @@ def test_no_model_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_defaults() -> None:
     """With nothing set the stand-in is what Ollama would be, with the small model."""
     settings = Settings.from_environ({})
-    assert (settings.host, settings.port) == ("127.0.0.1", 11434)
+    assert (settings.host.name, settings.host.port) == ("127.0.0.1", 11434)
     assert [file.name for file in settings.models] == ["smollm2"]
     assert (settings.context_length, settings.num_parallel, settings.max_queue) == (4096, 1, 512)
     assert (settings.keep_alive, settings.ping_timeout) == (300.0, 10.0)
@@ -69,13 +69,15 @@ def test_defaults() -> None:
         ("0.0.0.0:8080", ("0.0.0.0", 8080)),
         ("http://localhost:1234/", ("localhost", 1234)),
         ("example", ("example", 11434)),
-        (":99", ("0.0.0.0", 99)),
+        (":99", ("", 99)),
+        ("http://127.0.0.1", ("127.0.0.1", 80)),
+        ("127.0.0.1:http", ("127.0.0.1", 11434)),
     ],
 )
 def test_host(host: str, address: tuple[str, int]) -> None:
-    """OLLAMA_HOST is read in all its forms."""
+    """OLLAMA_HOST is read as Ollama reads it: without a port that is one, the port is the default."""
     settings = Settings.from_environ({"OLLAMA_HOST": host})
-    assert (settings.host, settings.port) == address
+    assert (settings.host.name, settings.host.port) == address
 
 
 def test_a_store_takes_the_place_of_the_small_model() -> None:
@@ -105,7 +107,6 @@ def test_keep_alive(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("OLLAMA_HOST", "127.0.0.1:http"),
         ("OLLAMA_KEEP_ALIVE", "long"),
         ("OLLAMA_NUM_PARALLEL", "-2"),
         ("OLLAMA_STANDIN_MODELS", "{}x"),

@@ -17,12 +17,10 @@ from ops.standin.disk import DiskStore
 from ops.standin.errors import ApiError
 from ops.standin.llamacpp import LlamaCppEngine, stored_model
 from ops.standin.server import StandIn
+from probe_agent.ollama.host import Host, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-DEFAULT_PORT = 11434
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,7 @@ class File:
 class Settings:
     """What Ollama's variables say; the defaults are Ollama's."""
 
-    host: str
-    port: int
+    host: Host
     models: tuple[File, ...]
     # A store in Ollama's layout, served and added to.
     store: Path | None
@@ -58,11 +55,9 @@ class Settings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the variables; ValueError names the one that is wrong."""
-        host, port = _address(environ.get("OLLAMA_HOST", ""))
         store = environ.get("OLLAMA_MODELS")
         return cls(
-            host=host,
-            port=port,
+            host=parse(environ.get("OLLAMA_HOST", "")),
             models=_models(environ.get("OLLAMA_STANDIN_MODELS") or ("[]" if store else "")),
             store=Path(store) if store else None,
             context_length=_count(environ, "OLLAMA_CONTEXT_LENGTH", 4096),
@@ -79,7 +74,7 @@ class Settings:
 
 def serve(settings: Settings) -> None:
     """Open the port, then read what there is to serve, then serve until a signal."""
-    listener = listen(settings.host, settings.port)
+    listener = listen(settings.host.name or "0.0.0.0", settings.host.port)  # noqa: S104 -- as Ollama reads ":11434"
     server = StandIn(
         models=[stored_model(file.name, file.path, file.num_ctx) for file in settings.models],
         engine=LlamaCppEngine(
@@ -93,20 +88,10 @@ def serve(settings: Settings) -> None:
         max_queue=settings.max_queue,
         max_loaded_models=settings.max_loaded_models,
         ping_timeout_seconds=settings.ping_timeout,
-        loopback=settings.host in _LOOPBACK,
+        loopback=settings.host.is_loopback,
         disk=DiskStore(settings.store) if settings.store else None,
     )
     AbruptServer(uvicorn.Config(server, log_config=None, access_log=False)).run([listener])
-
-
-def _address(text: str) -> tuple[str, int]:
-    _, _, rest = f"//{text}".rpartition("//")
-    host, separator, port = rest.rstrip("/").rpartition(":")
-    if not separator:
-        return rest or "127.0.0.1", DEFAULT_PORT
-    if not port.isdigit():
-        raise ValueError(f"OLLAMA_HOST={text!r}: {port!r} is no port; write HOST:PORT, such as 127.0.0.1:11434")
-    return host or "0.0.0.0", int(port)  # noqa: S104 -- as Ollama reads ":11434"
 
 
 def _models(text: str) -> tuple[File, ...]:
