@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -27,11 +27,7 @@ from benchmarks import (
     week,
 )
 from lab.measuring.precondition import NotHereError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from lab.measuring.result import Result
+from lab.measuring.result import Result
 
 BENCHMARKS: dict[str, Callable[..., Result]] = {
     module.NAME: module.run

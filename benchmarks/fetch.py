@@ -10,23 +10,19 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.fetcher import MODEL
 from lab.bucket import BUCKET
 from lab.measuring import sample
 from lab.measuring.result import Result, Target
-from lab.process import LOOPBACK, Running
+from lab.process import LOOPBACK, Line, Running
 from lab.stores import weights_of, write_store
 from probe_agent.ollama.blobs import check_blob
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from lab.process import Line
-    from probe_agent.ollama.store import StoreManifest
+from probe_agent.ollama.store import StoreManifest
 
 NAME = "fetch"
 BYTES, QUICK_BYTES = 2_000_000_000, 200_000_000

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks import prober
 from lab.images import agent_image, bases
@@ -15,10 +15,7 @@ from lab.measuring import agents, sample, servers
 from lab.measuring.agent_python import agent_python
 from lab.measuring.precondition import NotHereError
 from lab.measuring.result import Result, Target
-from lab.process import LOOPBACK, Running, free_port
-
-if TYPE_CHECKING:
-    from lab.process import Line
+from lab.process import LOOPBACK, Line, Running, free_port
 
 NAME = "footprint"
 STARTS, QUICK_STARTS = 20, 3

@@ -5,22 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 from benchmarks import gap_chart
 from benchmarks.gap_start import CONCURRENCY, PARALLEL, REQUEST_PERIOD_SECONDS, cold_seconds, start
 from benchmarks.gates import GATES
 from lab.images.tree import ASKED
 from lab.measuring import gap, servers
-from lab.measuring.gap import AT_ONCE_SHARE
+from lab.measuring.gap import AT_ONCE_SHARE, Start
 from lab.measuring.result import FOLDER, Result, Target
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from lab.measuring.gap import Start
-    from lab.measuring.servers import Server
+from lab.measuring.servers import Server
 
 NAME = "gap"
 ROUNDS, QUICK_ROUNDS = 10, 1

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from matplotlib.axes import Axes
-
-    from lab.measuring.gap import Start
-
+from lab.measuring.gap import Start
 
 # Each phase from the end of the one before; told apart without colour by their order, which is the same in all rows.
 PHASES = {"port_open": "#b8c0cc", "load": "#7a5195", "first_token": "#7a5195", "warm_up": "#ef8d32"}

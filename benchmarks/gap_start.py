@@ -6,20 +6,17 @@ import asyncio
 import math
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 
+from benchmarks.gates import Gate
 from lab.images.tree import ASKED
 from lab.measuring import agents, servers
 from lab.measuring.gap import OK, Sent, Start
+from lab.measuring.servers import Server
 from lab.process import LOOPBACK, free_port
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from benchmarks.gates import Gate
-    from lab.measuring.servers import Server
 
 # One slot: the four of service.yaml would share two cores here, and warm for a quarter of a minute.
 PARALLEL = "1"

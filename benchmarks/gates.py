@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import httpx
 
 from lab.process import LOOPBACK
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
 
 PERIOD_SECONDS = 1.0
 # Cloud Run's default probe waits for the port itself, for 240 s: its opening is noticed at once.

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import urllib.request
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import prober
 from lab.measuring import sample, servers
 from lab.measuring.agents import agent
 from lab.measuring.result import Result, Target
-from lab.process import LOOPBACK, free_port
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from lab.process import Running
+from lab.process import LOOPBACK, Running, free_port
 
 NAME = "held_probe"
 STARTS, QUICK_STARTS = 200, 10

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from lab.agent import UNSET, promised
-from lab.faults.breaking import STUCK_SECONDS, agent_for, broken
-from lab.faults.cells import MENDED_SECONDS, STUCK, THE_RUNNERS, Cell, Fault, S
-from lab.faults.watched import Witness
+from lab.faults.breaking import STUCK_SECONDS, Lane, agent_for, broken
+from lab.faults.cells import MENDED_SECONDS, STUCK, THE_RUNNERS, Cell, Fault, S, Sample
+from lab.faults.watched import WatchedAgent, Witness
 from lab.servers import wait_until
 from probe_agent.settings import Settings
 from probe_agent.variables import PREFIX
-
-if TYPE_CHECKING:
-    from lab.faults.breaking import Lane
-    from lab.faults.cells import Sample
-    from lab.faults.watched import WatchedAgent
 
 DEFAULTS = Settings.from_environ({f"{PREFIX}MODEL": "any"})
 # The longest that readiness may outlive its model: the README says so.

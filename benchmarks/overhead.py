@@ -5,21 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from lab.measuring import agents, sample, servers
 from lab.measuring.result import Result, Target
-from lab.process import LOOPBACK, free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from lab.process import Running
+from lab.process import LOOPBACK, Running, free_port
 
 NAME = "overhead"
 ROUNDS, QUICK_ROUNDS = 6, 1

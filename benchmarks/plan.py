@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import httpx
 import ollama
@@ -18,15 +20,10 @@ from lab.measuring.precondition import real_ollama
 from lab.measuring.result import Result, Target
 from lab.process import LOOPBACK, Running, free_port
 from ops import kv_cache, smollm2
+from ops.plan.gguf_facts import ModelShape
 from ops.plan.memory import MIB, Load, Memory, batch, memory
 from ops.plan.sources import from_gguf
 from ops.up import runtime
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from ops.plan.gguf_facts import ModelShape
 
 NAME = "plan"
 REAL = (smollm2.NAME, gemma.NAME)

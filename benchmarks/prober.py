@@ -5,12 +5,9 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from lab.process import LOOPBACK
-
-if TYPE_CHECKING:
-    from lab.process import Running
+from lab.process import LOOPBACK, Running
 
 # For an agent to listen; on an idle machine it takes half a second.
 START_SECONDS = 20.0

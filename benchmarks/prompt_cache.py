@@ -9,8 +9,10 @@ import json
 import os
 import tempfile
 import urllib.request
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from benchmarks import gemma, prober
 from lab.images.tree import ASKED, FLAGS, IMAGE, assemble, bake, install
@@ -21,10 +23,6 @@ from lab.measuring.result import Result, Target
 from lab.process import LOOPBACK, Running, free_port
 from ops import smollm2
 from ops.up import runtime
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 NAME = "prompt_cache"
 STARTS, QUICK_STARTS = 7, 1

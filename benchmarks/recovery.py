@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 
@@ -11,18 +14,11 @@ from benchmarks.outage import DEFAULTS, HELD_SECONDS, PROMISE_SECONDS, Outage, S
 from lab.faults.breaking import STUCK_SECONDS
 from lab.faults.cells import HARMLESS, Fault
 from lab.faults.matrix import Matrix
-from lab.faults.subjects import real, scripted
+from lab.faults.subjects import Subject, real, scripted
 from lab.measuring.precondition import NotHereError, real_ollama
 from lab.measuring.result import Result, Target
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from lab.faults.subjects import Subject
-
-    Found = dict[Fault, list[Seen]]
+Found = dict[Fault, list[Seen]]
 
 NAME = "recovery"
 TURNS, QUICK_TURNS = 5, 1

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import prober
 from lab.measuring import sample, servers
 from lab.measuring.agent_python import agent_python
 from lab.measuring.agents import agent
 from lab.measuring.result import Result, Target
-from lab.process import LOOPBACK, Running, free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lab.measuring.servers import Answer, Server
-    from lab.process import Line
+from lab.measuring.servers import Answer, Server
+from lab.process import LOOPBACK, Line, Running, free_port
 
 NAME = "time_to_loaded"
 PAIRS, QUICK_PAIRS = 30, 3

@@ -14,14 +14,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import uvicorn
+from starlette.types import ASGIApp, Message
 
 from lab.jumping_clock import JumpingLoop
 from lab.measuring import servers
@@ -35,11 +37,6 @@ from probe_agent.ollama.client import OllamaClient
 from probe_agent.readiness.controller import Controller
 from probe_agent.readiness.states import ReadinessState
 from probe_agent.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from starlette.types import ASGIApp, Message
 
 NAME = "week"
 HOURS, QUICK_HOURS, DAY = 168, 4, 24

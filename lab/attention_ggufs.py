@@ -5,14 +5,12 @@ Sizes are uneven on purpose, so that a formula which takes one dimension for ano
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from gguf import GGUFWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 VOCABULARY = 1024
 TRAINED = 65536

@@ -1,13 +1,11 @@
 """Cloud Storage on loopback, as far as a download goes: objects from a folder, whole or in ranges, with faults."""
 
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BUCKET = "some-bucket"
 

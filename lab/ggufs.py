@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from probe_agent.ollama.store import MODEL_MEDIA_TYPE, manifest_path
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 # Strings, and whole numbers of 32 bits.
 FIELDS: dict[str, str | int] = {

@@ -7,18 +7,14 @@ import hashlib
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
-from lab.servers import NO_TLS, RealOllama, StandInProcess, wait_until
+from lab.servers import NO_TLS, RealOllama, ServerProcess, StandInProcess, wait_until
 from ops import smollm2
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lab.servers import ServerProcess
 
 # Two tags of one blob; the first has PARAMETER num_ctx 2048 in its Modelfile, the second has none.
 PINNED, PLAIN = "pinned", "plain"

@@ -12,10 +12,8 @@ import socket
 import subprocess
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Self, TypeVar
 
 LOOPBACK = "127.0.0.1"
 # Between two looks at something that is waited for; far below every figure it could blur.

@@ -17,18 +17,15 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Self
 
 import httpx
 import uvicorn
+from starlette.types import ASGIApp
 
 from ops.standin.abrupt import AbruptServer, listen
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from starlette.types import ASGIApp
 
 # The binary of a real Ollama, or None. Only OLLAMA_BIN names it: what else happens to be on PATH may be half installed.
 REAL_OLLAMA = os.environ.get("OLLAMA_BIN") or None

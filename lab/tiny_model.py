@@ -6,10 +6,7 @@ import json
 import random
 import struct
 from math import prod
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 # Quantized in blocks of 256 numbers, so that a row must be made of whole ones.
 HIDDEN, INNER, CONTEXT = 256, 512, 4096

@@ -8,8 +8,9 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import yaml
@@ -19,12 +20,8 @@ from ops.up.local_run import running
 from ops.up.manifest import read_service
 from ops.up.options import Options
 from ops.up.plan import make_plan
+from ops.up.run_state import LocalRun
 from ops.up.screen import Screen
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from ops.up.run_state import LocalRun
 
 FAKES = Path(__file__).with_name("up_fakes.py")
 # The most that any test of a run may take.

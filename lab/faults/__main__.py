@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lab.faults import breaking
 from lab.faults.cells import CELLS, REAL_CELLS, Cell
@@ -18,9 +19,6 @@ from lab.faults.subjects import real, scripted
 from lab.measuring.result import Result, Target
 from lab.pages.fault_table import FAULT_TABLES
 from lab.servers import REAL_OLLAMA
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 LANES = 3
 METHOD = (

@@ -7,8 +7,9 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from lab.buckets import BUCKET, BucketServer
 from lab.faults.cells import (
@@ -30,15 +31,10 @@ from lab.faults.cells import (
     S,
 )
 from lab.faults.proxy import Wire, WireFault
+from lab.faults.subjects import Subject
 from lab.faults.watched import WatchedAgent, Witness
 from lab.servers import wait_until
 from lab.stores import write_store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from lab.faults.subjects import Subject
 
 # Of what stops the agent itself: two probes with a second's patience, one after the other, fall wholly into it.
 STUCK_SECONDS = 3.2

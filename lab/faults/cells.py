@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import cycle, pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from lab.faults.proxy import WireFault
 from probe_agent.readiness.states import ReadinessState
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 
 class Fault(StrEnum):

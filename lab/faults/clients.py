@@ -6,18 +6,15 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from lab.faults.pace import Gate
 from lab.faults.verdict import PROBE_SECONDS, Probed
 from lab.faults.watched import ANSWER_SECONDS, ask
 from lab.servers import LOOPBACK
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from lab.faults.pace import Gate
 
 # Between two requests of one client.
 CLIENT_SECONDS = 0.2

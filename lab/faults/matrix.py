@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import queue
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from pathlib import Path
+from typing import Generic, Self, TypeVar
 
 from lab.faults import breaking
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from lab.faults.subjects import Subject
+from lab.faults.subjects import Subject
 
 Job = TypeVar("Job")
 Found = TypeVar("Found")

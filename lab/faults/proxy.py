@@ -14,13 +14,11 @@ import contextlib
 import socket
 import struct
 import threading
+from collections.abc import Coroutine
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from lab.servers import LOOPBACK, free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
 
 # For the proxy's own thread to do what it is told: milliseconds, but on a busy machine.
 CALL_SECONDS = 10.0

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from ops.standin import ScriptedEngine, ServedModel, StandIn
 from ops.standin.abrupt import AbruptServer, listen
-
-if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
 
 CONTEXT = 2048
 # Until a runner that does not answer is given up, as in the other tests of the agent.

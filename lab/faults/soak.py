@@ -11,10 +11,11 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -30,9 +31,6 @@ from lab.faults.watched import WatchedAgent, Witness, ask
 from lab.measuring.result import Result
 from lab.pages.fault_table import FAULT_TABLES
 from lab.servers import REAL_OLLAMA, wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 HOUR, LONGEST = 3600.0, 86_400.0
 # A shorter run is a try: its figures are of too few faults to be kept.

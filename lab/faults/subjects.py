@@ -7,19 +7,15 @@ import os
 import signal
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from lab.agent import promised
 from lab.faults.cells import Proof
 from lab.faults.watched import ask
-from lab.ollama_server import LOAD_SECONDS, PINNED, PINNED_CONTEXT, real_ollama
+from lab.ollama_server import LOAD_SECONDS, PINNED, PINNED_CONTEXT, OllamaServer, real_ollama
 from lab.servers import ServerProcess, wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lab.ollama_server import OllamaServer
 
 SCRIPT = Path(__file__).with_name("scripted_server.py")
 # Long enough for a reload to be seen by a probe.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from lab.faults.cells import BUSY_SECONDS, HARMLESS, STUCK, THE_RUNNERS, Fault
 from lab.measuring.result import Target
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 # Between two rounds of probes: the least that Cloud Run allows for a readiness probe.
 PROBE_SECONDS = 1.0

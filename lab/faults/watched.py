@@ -11,17 +11,15 @@ import resource
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from lab.agent import AgentProcess
 from lab.faults.cells import Sample
 from lab.servers import LOOPBACK
 from probe_agent.readiness.states import ReadinessState
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 SHIM = Path(__file__).with_name("shim")
 CHECKS = ("/readyz", "/livez", "/startupz")

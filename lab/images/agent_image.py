@@ -7,14 +7,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lab.images import bases
 from lab.images.buildah import Buildah
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NEEDS = "needs root, and Debian's packages buildah and debootstrap"
 # Of the agent's image, compressed, above the base: the limit.

@@ -7,13 +7,10 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
 # For one build: a slow package index or mirror. Both took less than a minute where they were tried.
 BUILD_SECONDS = 600.0

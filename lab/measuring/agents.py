@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lab.measuring.agent_python import agent_python
 from lab.measuring.servers import MODEL, NUM_CTX
 from lab.process import LOOPBACK, Running
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 KIB_PER_MIB = 1024
 # For /status, which is answered from memory.

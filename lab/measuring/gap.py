@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
 from lab.measuring import sample
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    Round = Mapping[str, "Start"]
+Round = Mapping[str, "Start"]
 
 OK = 200
 # Of a cold answer: above it the server had still to load, to read the system prompt, or to end another's reading. A

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lab.measuring.precondition import real_ollama
 from lab.process import LOOPBACK, Running, free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 # For a load: a model of 250 MB takes a second on two cores.
 SECONDS = 60.0

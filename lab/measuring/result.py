@@ -6,17 +6,14 @@ import json
 import os
 import platform
 import timeit
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.console import Console
 from rich.table import Table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from rich.console import Console
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "results"
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from statistics import median
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # Bootstrap repetitions: the 95 % bounds move by less than their third digit from one seed to another.
 RESAMPLES = 10_000

@@ -8,18 +8,16 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from lab.process import LOOPBACK, Line, Running
 from ops import local_store
 from ops.smollm2 import NAME
 from ops.standin.wire import duration_seconds
 from ops.up import runtime
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 MODEL = NAME
 # As service.yaml pins it, and the small model's trained context.

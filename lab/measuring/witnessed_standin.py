@@ -9,20 +9,16 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lab.measuring.servers import MODEL, NUM_CTX
 from ops.smollm2 import gguf_path
 from ops.standin import ScriptedEngine, ServedModel, StandIn
 from ops.standin.abrupt import AbruptServer, listen
 from ops.standin.llamacpp import LlamaCppEngine, stored_model
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Long enough for a probe to be held before the load ends, short enough for hundreds of starts.
 SCRIPTED_LOAD_SECONDS = 0.1

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -21,10 +23,6 @@ from probe_agent.prompt_cache.restore import PromptCache
 from probe_agent.settings import Settings
 from probe_agent.sources.parts import JOURNAL_SUFFIX, PartedFile
 from probe_agent.sources.progress import Progress
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 FUZZED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 # Characters of what a person is told of a bad file, whatever the file holds.

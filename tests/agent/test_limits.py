@@ -7,9 +7,10 @@ import logging
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from lab.scripted import Ollama
 from lab.servers import LoopbackServer
@@ -18,9 +19,6 @@ from probe_agent.late_import import whole_or_nothing
 from probe_agent.ollama.client import OllamaClient
 from probe_agent.ollama.transport import ANSWER_BYTES
 from probe_agent.server import Complaints
-
-if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
 
 pytestmark = pytest.mark.anyio
 NO_MORE_FILES = OSError(errno.EMFILE, "Too many open files")

@@ -5,16 +5,13 @@ OLLAMA_BIN names the binary. Where it is not set, the last lines of the run say 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from lab.ollama_server import OllamaServer, real_ollama, stand_in
 from lab.servers import REAL_OLLAMA
 from tests.conftest import TESTED_OLLAMA
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="session", params=["stand-in", "ollama"])

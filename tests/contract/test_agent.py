@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING
 
 import ollama
 import pytest
 
 from lab.agent import Agent
-from lab.ollama_server import COUNTING, DEFAULT_CONTEXT, PINNED, PINNED_CONTEXT, PLAIN, TRAINED_CONTEXT
+from lab.ollama_server import COUNTING, DEFAULT_CONTEXT, PINNED, PINNED_CONTEXT, PLAIN, TRAINED_CONTEXT, OllamaServer
 from tests.contract.differences import has
-
-if TYPE_CHECKING:
-    from lab.ollama_server import OllamaServer
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,9 @@ import hashlib
 import json
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +16,6 @@ from lab.ollama_server import IMPORTED_WEIGHTS, PINNED, PLAIN, OllamaServer
 from ops import smollm2
 from probe_agent.ollama.store import manifest_path, read_manifest
 from tests.contract.differences import has
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 IMPORTED, DERIVED = "shop/imported:one", "derived"
 DERIVED_CONTEXT = 768

@@ -6,19 +6,17 @@ import copy
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
 from ops.service import schema
+from ops.service.containers import Probe
+from ops.service.model import Service
 from ops.service.schema import annotation_places
 from ops.up.manifest import read_service
 from probe_agent.settings import Settings
-
-if TYPE_CHECKING:
-    from ops.service.containers import Probe
-    from ops.service.model import Service
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "service.yaml"

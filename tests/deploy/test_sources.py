@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -12,9 +13,6 @@ import yaml
 from ops.cloudrun.limits import gib
 from ops.up.manifest import read_service
 from probe_agent.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 ANNOTATIONS = "spec/template/metadata/annotations/"

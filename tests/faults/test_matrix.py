@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from itertools import product
-from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from lab.faults import breaking
 from lab.faults.cells import CELLS, KINDS, REAL_CELLS, Cell, Fault, S, covering
 from lab.faults.subjects import real, scripted
 from lab.servers import REAL_OLLAMA
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from _pytest.mark.structures import ParameterSet
 
 pytestmark = pytest.mark.timeout(150)
 

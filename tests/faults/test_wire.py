@@ -5,21 +5,17 @@ from __future__ import annotations
 import contextlib
 import gc
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from lab.faults.proxy import Wire, WireFault
 from lab.servers import LOOPBACK, NO_TLS, LoopbackServer, free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from starlette.requests import Request
 
 
 async def echo(request: Request) -> JSONResponse:

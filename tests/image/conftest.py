@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -14,10 +15,6 @@ from lab.images.tree import ASKED, assemble, bake, install
 from lab.registry import Registry, write_certificate
 from lab.servers import REAL_OLLAMA
 from ops import smollm2
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 NO_OLLAMA = "no real Ollama with a llama-server of its own: set OLLAMA_BIN"
 

@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,9 +17,7 @@ from lab.servers import REAL_OLLAMA
 from probe_agent.ollama.blobs import check_blob
 from probe_agent.ollama.store import BlobRef, manifest_path, read_manifest
 from probe_agent.prompt_cache.image_manifest import ImageManifest
-
-if TYPE_CHECKING:
-    from tests.image.conftest import Baked
+from tests.image.conftest import Baked
 
 
 def test_the_manifest_describes_what_lies_in_the_store(baked: Baked) -> None:

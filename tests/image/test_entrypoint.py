@@ -8,22 +8,17 @@ import shutil
 import signal
 import subprocess
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from lab.images.tree import ASKED, IMAGE, Entrypoint, tree
+from lab.registry import Registry
 from lab.servers import NO_TLS, wait_until
 from lab.stores import damage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from lab.registry import Registry
-    from tests.image.conftest import Baked
-
+from tests.image.conftest import Baked
 
 FAULTS = pytest.mark.parametrize(
     ("fault", "found"),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from lab.images.tree import Entrypoint, assemble, bake
 from lab.tiny_model import CONTEXT, write_tiny_model
 from probe_agent.prompt_cache.image_manifest import ImageManifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TO_FOUR_BITS = {"QUANTIZE": "q4_K_M"}
 

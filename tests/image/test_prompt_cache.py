@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,12 +18,7 @@ from lab.images.tree import ASKED, FLAGS, Entrypoint
 from lab.servers import wait_until
 from lab.stores import damage
 from probe_agent.prompt_cache.image_manifest import ImageManifest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.image.conftest import Baked
+from tests.image.conftest import Baked
 
 # A line of the runner for each request that it has answered: the tokens that no cache had.
 COMPUTED = re.compile(r"prompt eval time = .* ms / +(\d+) tokens")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
@@ -16,13 +19,7 @@ from probe_agent.endpoints.status import status
 from probe_agent.ollama.blobs import check_blob
 from probe_agent.ollama.store import StoreManifest, manifest_path, read_manifest
 from probe_agent.prompt_cache.image_manifest import ImageManifest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-    from subprocess import CompletedProcess
-
-    from tests.image.conftest import Baked
+from tests.image.conftest import Baked
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -15,10 +18,6 @@ from lab.servers import NO_TLS, ServerProcess
 from probe_agent.ollama.blobs import check_blob
 from probe_agent.ollama.store import manifest_path, read_manifest
 from probe_agent.prompt_cache.image_manifest import ImageManifest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 LOAD_SECONDS = 50.0
 QUESTION = [{"role": "user", "content": "Say hello."}]
@@ -37,8 +36,9 @@ class StandInImage(NamedTuple):
 @pytest.fixture(scope="module")
 def image(folder: Path, gguf: Path) -> StandInImage:
     """The small model, baked by the stand-in without a prompt cache."""
-    wrapper = folder / "stand-in" / "ollama"
-    wrapper.parent.mkdir()
+    # A new folder each time: a worker that takes tests from another may set this up twice.
+    wrapper = Path(tempfile.mkdtemp(dir=folder)) / "ollama"
+    wrapper.parent.chmod(0o755)
     sources = f"{ROOT / 'ops' / 'src'}:{ROOT / 'probe-agent' / 'src'}"
     wrapper.write_text(
         f'#!/bin/sh\nPYTHONPATH={shlex.quote(sources)} exec {shlex.quote(sys.executable)} -m ops.standin "$@"\n'

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +17,6 @@ from ops.up.errors import LaunchError
 from ops.up.manifest import read_service
 from ops.up.options import Options
 from ops.up.plan import make_plan
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SERVICE = ROOT / "service.yaml"
 # For a bake or a run on a busy machine; six and three seconds on an idle one.

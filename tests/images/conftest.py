@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from lab.images import agent_image, bases
+from lab.images.buildah import Buildah
 from lab.images.tree import ASKED
 from lab.servers import REAL_OLLAMA
 from ops import smollm2
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from lab.images.buildah import Buildah
 
 MODEL, NUM_CTX = "served:one", 2048
 

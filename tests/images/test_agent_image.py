@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from lab.images import agent_image
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.images.conftest import Built
+from tests.images.conftest import Built
 
 pytestmark = pytest.mark.timeout(900)
 PROGRAM = "/opt/probe-agent/bin/probe-agent"

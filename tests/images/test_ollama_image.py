@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import sys
 import tarfile
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Any, Self
 
 import httpx
 import pytest
 
-from lab.images.buildah import BuildahError
+from lab.images.buildah import Buildah, BuildahError
 from lab.images.tree import ASKED
 from lab.servers import LOOPBACK, NO_TLS, free_port, wait_until
 from tests.images.conftest import HAS_RUNNER, MODEL, NUM_CTX, Built, build_ollama
 from tests.images.test_agent_image import PROGRAM
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from lab.images.buildah import Buildah
 
 pytestmark = pytest.mark.timeout(900)
 # Seconds on an idle machine, all of them start-up of two interpreters and a runner.

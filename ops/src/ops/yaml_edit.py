@@ -9,15 +9,11 @@ from __future__ import annotations
 import io
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from ruamel.yaml import YAML, MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml import YAML, MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.error import YAMLError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ruamel.yaml import Node
 
 # Characters before a line is broken: longer than any of a service, so that none is.
 LONGEST_LINE = 4096

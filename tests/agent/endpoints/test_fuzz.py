@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import schemathesis
@@ -19,9 +20,6 @@ from lab.servers import LoopbackServer, closed_port, wait_until
 from ops.standin import ScriptedEngine, ServedModel, StandIn
 from probe_agent.endpoints.paths import PATHS
 from probe_agent.readiness.states import ReadinessState
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "openapi.yaml"
 KNOWN = [path for spellings in PATHS.values() for path in spellings] + ["/status", "/metrics", "/"]

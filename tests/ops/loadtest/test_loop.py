@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +14,6 @@ from ops.loadtest.credentials import Credentials
 from ops.loadtest.errors import ServiceError
 from ops.loadtest.loop import Flight
 from ops.loadtest.record import Record
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 INSTANTS = [n / 1000 for n in range(40)]
 

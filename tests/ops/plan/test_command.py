@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 from gguf import GGUFReader
 from rich.console import Console
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
@@ -22,9 +23,6 @@ from ops.lint.engine import lint
 from ops.plan import command
 from ops.plan.options import Options
 from ops.plan.sources import from_gguf
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
 
 SERVICE = Path(__file__).parents[3] / "service.yaml"
 MODEL = str(smollm2.gguf_path())

@@ -6,7 +6,8 @@ How a store is changed, as a real Ollama changes it, is in tests/contract.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,9 +18,6 @@ from ops.standin import ScriptedEngine, ServedModel, StandIn
 from ops.standin.disk import DiskStore
 from ops.standin.prompt import Prompt
 from probe_agent.ollama.store import manifest_path, read_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GGUF = gguf()
 DIGEST = f"sha256:{hashlib.sha256(GGUF).hexdigest()}"

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -23,9 +23,6 @@ from lab.servers import NO_TLS, free_port, wait_until
 from lab.stores import damage, weights_of, write_store
 from lab.up_service import command, document, held_probe, is_alive, write
 from ops.__main__ import main
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Linux's fcntl for a pipe's capacity; Python's own name for it exists on Linux alone.
 F_GETPIPE_SZ = 1032

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from io import StringIO
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
@@ -23,11 +23,9 @@ from ops.up.errors import ChatError
 from ops.up.front import IngressFront
 from ops.up.gate import Gate
 from ops.up.journal import Event, Kind
+from ops.up.run_state import LocalRun
 from ops.up.screen import Screen
 from probe_agent.readiness import cold_start as waterfall_phases
-
-if TYPE_CHECKING:
-    from ops.up.run_state import LocalRun
 
 
 class Run:

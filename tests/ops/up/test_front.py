@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -11,9 +11,6 @@ import pytest
 from ops.up import headers
 from ops.up.front import IngressFront
 from ops.up.gate import Gate
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 
 def ask(path: str, gate: Gate, method: str = "GET", content: bytes = b"") -> httpx.Response:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,9 +12,6 @@ import yaml
 from ops.service.containers import HTTP_GET, TCP_SOCKET
 from ops.up.errors import ManifestError
 from ops.up.manifest import read_service
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def service(container: dict[str, Any] | None = None, **template: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
@@ -14,9 +14,7 @@ from ops.up.gate import Gate
 from ops.up.journal import Journal, Kind
 from ops.up.options import Options
 from ops.up.report import Admission, as_json
-
-if TYPE_CHECKING:
-    from ops.up.run_state import LocalRun
+from ops.up.run_state import LocalRun
 
 
 def status(**changes: Any) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import shlex
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,10 +26,6 @@ from ops.up.journal import Journal, Kind
 from ops.up.options import Gating, ProbeKind
 from ops.up.report import admission, as_json
 from ops.up.screen import Screen
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 # A container that is waited for, where none should be, is waited for longer than a run may take.
 PATIENCE_SECONDS = 60.0

@@ -31,7 +31,8 @@ def lint(text: str, file: str, options: Options | None = None) -> list[Finding]:
 def unreadable(error: Unreadable, file: str) -> Finding:
     """Return the finding for a file that cannot be read."""
     reason, _, fix = error.reason.partition("; ")
-    fix = fix or "correct the indentation, brackets or quotes near that line"
+    missing = reason.startswith("cannot be read")
+    fix = fix or ("name a service.yaml" if missing else "correct the indentation, brackets or quotes near that line")
     return Finding("yaml", Severity.ERROR, file, error.line, "(top level)", reason, f"{fix[0].upper()}{fix[1:]}.")
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from ops import yaml_edit
 from ops.images import PINNED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 CONTAINERS = ("spec", "template", "spec", "containers")
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from ops.cloudrun.scaling import Traffic
 from ops.plan import startup
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ops.cloudrun.scaling import Traffic
-    from ops.plan.gguf_facts import ModelShape
-    from ops.plan.gpus import Device
-    from ops.plan.memory import Load
+from ops.plan.gguf_facts import ModelShape
+from ops.plan.gpus import Device
+from ops.plan.memory import Load
 
 
 class Source(StrEnum):

@@ -6,12 +6,10 @@ Source: `llama/compat` of Ollama 0.32.15; only the fields that decide a model's 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from ops.gguf_file import Tensor
+from ops.gguf_file import Tensor
 
 # llama.cpp's name for each of Ollama's names.
 RENAMED = {

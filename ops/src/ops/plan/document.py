@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ops.cloudrun.scaling import Scaling
+from ops.plan.planning import Plan
 from ops.plan.settings import settings
-
-if TYPE_CHECKING:
-    from ops.cloudrun.scaling import Scaling
-    from ops.plan.planning import Plan
 
 
 def document(plan: Plan) -> dict[str, Any]:

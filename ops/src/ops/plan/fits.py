@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from ops.plan.asked import Asked
 from ops.plan.memory import CELLS, LARGE_CONTEXT, MEDIUM_CONTEXT, Load, Memory, Unplannable, batch, memory
 from ops.plan.options import MOST_SLOTS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ops.plan.asked import Asked
 
 # As Ollama's FAQ puts it; models with few heads for keys and values may lose more.
 QUALITY = {

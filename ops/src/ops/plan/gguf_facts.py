@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ops.gguf_file import Tensor, quantization
 from ops.plan import architectures as known
 from ops.plan.dialects import translated
 from ops.plan.layers import Layer, layers_of, window_of
 from ops.plan.metadata import Fields, ShapeUnknown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 # Tensors of older files that hold an image's or a sound's encoder beside the text's weights begin so.
 PROJECTOR = ("v.", "mm.", "a.", "mm_")

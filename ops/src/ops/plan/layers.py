@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ops.plan import architectures as known
-
-if TYPE_CHECKING:
-    from ops.plan.metadata import Fields
+from ops.plan.metadata import Fields
 
 
 @dataclass(frozen=True, slots=True)

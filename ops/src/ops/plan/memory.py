@@ -8,14 +8,11 @@ Source of the rules: llama.cpp as Ollama 0.32.15 carries it (`llama_kv_cache`, `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from ops import kv_cache
-
-if TYPE_CHECKING:
-    from ops.plan.gguf_facts import ModelShape
+from ops.plan.gguf_facts import ModelShape
 
 MIB, GIB = 2**20, 2**30
 # Contexts and windows are rounded up to a multiple of this many tokens.

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ops import kv_cache
 from ops.cloudrun.prices import HOUR_SECONDS, Instance, Prices, PriceUnknown, usd_per_hour, usd_per_million_tokens
 from ops.cloudrun.scaling import IDLE_SECONDS, Scaling, autoscale, rule_of_thumb
 from ops.plan import startup
+from ops.plan.asked import Asked
 from ops.plan.errors import PlanRefused
 from ops.plan.fits import Fit, fit_of, memory_of
 from ops.plan.gpus import host_room, usable
 from ops.plan.memory import GIB, MIB, Memory, Unplannable
-
-if TYPE_CHECKING:
-    from ops.plan.asked import Asked
 
 # The platform's bound for containerConcurrency.
 MOST_AT_ONCE = 1000

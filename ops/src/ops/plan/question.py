@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 import httpx
 
@@ -14,15 +15,11 @@ from ops.plan.asked import Asked, Source
 from ops.plan.errors import PlanRefused, SourceError
 from ops.plan.gpus import DEVICES, Device
 from ops.plan.memory import GIB, Load
+from ops.plan.options import Options
+from ops.plan.service import Given
 from ops.plan.sources import shape_of
 from ops.up import agent_status
 from probe_agent.errors import cause_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ops.plan.options import Options
-    from ops.plan.service import Given
 
 T = TypeVar("T")
 

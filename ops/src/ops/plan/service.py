@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
@@ -13,19 +14,14 @@ from ops import yaml_edit
 from ops.cloudrun.limits import gib
 from ops.plan.errors import PlanRefused
 from ops.plan.gpus import CPU
-from ops.plan.settings import AGENT, ANNOTATIONS, BOTH_PROBES, CONTEXT, DEVICE, MODELS, OLLAMA, REVISION
+from ops.plan.settings import AGENT, ANNOTATIONS, BOTH_PROBES, CONTEXT, DEVICE, MODELS, OLLAMA, REVISION, Setting
 from ops.service import model
+from ops.service.containers import Container
 from ops.service.model import REVISION as PLACE
 from ops.service.model import REVISION_ANNOTATIONS
 from ops.service.values import mapping
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from ops.plan.settings import Setting
-    from ops.service.containers import Container
-    from ops.yaml_edit import Place
-    from probe_agent.ollama.types import ModelSpec
+from ops.yaml_edit import Place
+from probe_agent.ollama.types import ModelSpec
 
 ACCELERATOR = "run.googleapis.com/accelerator"
 # The context behind a model's name in PROBE_AGENT_MODEL.

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ops import kv_cache
 from ops.plan.asked import Source
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ops.plan.planning import Plan
+from ops.plan.planning import Plan
 
 CONTEXT, SLOTS, MODELS = "OLLAMA_CONTEXT_LENGTH", "OLLAMA_NUM_PARALLEL", "OLLAMA_MAX_LOADED_MODELS"
 KV_TYPE, FLASH_ATTENTION = "OLLAMA_KV_CACHE_TYPE", "OLLAMA_FLASH_ATTENTION"

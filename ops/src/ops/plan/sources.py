@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
@@ -16,9 +17,6 @@ from ops.plan.errors import PlanRefused, SourceError
 from ops.plan.gguf_facts import ModelShape, model_shape
 from ops.plan.metadata import ShapeUnknown
 from probe_agent.errors import cause_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 PROJECTOR_MEDIA_TYPE = "application/vnd.ollama.image.projector"
 # A whole `/api/show` holds the vocabulary, some megabytes, and Ollama reads it from the model's file first.

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from rich.console import Group
+from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from ops.cloudrun.scaling import IDLE_SECONDS
+from ops.plan.fits import Fit
 from ops.plan.memory import GIB, MIB
 from ops.plan.options import MOST_SLOTS
+from ops.plan.planning import Plan
 from ops.plan.settings import settings
 from ops.plan.traffic_table import grid, requests
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-    from rich.table import Table
-
-    from ops.plan.fits import Fit
-    from ops.plan.planning import Plan
 
 DISCLAIMER = "Sizes of buffers are those of llama.cpp's CPU graph; a GPU's differ by some per cent of the total."
 

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ops.cloudrun.scaling import TARGET
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-
-    from ops.cloudrun.scaling import Scaling
-    from ops.plan.planning import Choice, Plan
+from ops.cloudrun.scaling import TARGET, Scaling
+from ops.plan.planning import Choice, Plan
 
 # One in a year.
 SELDOM_PER_HOUR = 1e-4

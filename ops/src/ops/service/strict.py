@@ -25,7 +25,8 @@ def read_service(file: Path) -> Service:
         found = document.read_strict(document.read_file(file))
     except Unreadable as error:
         where = f"{file}:{error.line}" if error.line > 1 else str(file)
-        raise ServiceError(f"{where}: {error.reason}") from error
+        advice = "; name a service.yaml" if error.reason.startswith("cannot be read") else ""
+        raise ServiceError(f"{where}: {error.reason}{advice}") from error
     service = model.read(mapping(found.value))
     for problem in _problems(found, service):
         if problem.severity is Severity.ERROR:

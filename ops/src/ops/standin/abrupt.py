@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from typing import TYPE_CHECKING
+
+import uvicorn
 
 from probe_agent.http_server import Server
-
-if TYPE_CHECKING:
-    import uvicorn
 
 # What requests get to notice that their client is gone, before they are cancelled.
 _LAST_SECONDS = 0.5

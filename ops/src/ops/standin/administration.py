@@ -12,25 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterator
 
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ops.standin import wire
 from ops.standin.answers import ClientGone
 from ops.standin.creation import Creation
+from ops.standin.disk import DiskStore
 from ops.standin.errors import ApiError, not_found
+from ops.standin.models import Store
 from probe_agent.errors import ManifestRefused
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from starlette.requests import Request
-
-    from ops.standin.disk import DiskStore
-    from ops.standin.models import Store
 
 _OF_A_STORE = ("create", "delete", "blobs/{digest}")
 _OF_A_REGISTRY = ("pull", "push", "copy", "me", "signout")

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
 
 from ops.standin import wire
 from ops.standin.answers import while_connected
-from ops.standin.engine import LoadOptions
+from ops.standin.disk import DiskStore
+from ops.standin.engine import Engine, LoadOptions, Runner
 from ops.standin.errors import ApiError
 from ops.standin.faults import Faults
-from ops.standin.models import Store
-from ops.standin.scheduler import Scheduler
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from starlette.requests import Request
-
-    from ops.standin.disk import DiskStore
-    from ops.standin.engine import Engine, Runner
-    from ops.standin.models import ServedModel
-    from ops.standin.scheduler import Lease
+from ops.standin.models import ServedModel, Store
+from ops.standin.scheduler import Lease, Scheduler
 
 # The Ollama that the stand-in was compared with.
 VERSION = "0.32.15-standin"

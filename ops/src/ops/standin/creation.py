@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ops.gguf_file import MAGIC, read_header
 from ops.standin import wire
-from ops.standin.disk import CONFIG_MEDIA_TYPE, PARAMS_MEDIA_TYPE, Layer
+from ops.standin.disk import CONFIG_MEDIA_TYPE, PARAMS_MEDIA_TYPE, DiskStore, Layer
 from ops.standin.errors import ApiError
 from ops.standin.llamacpp import parameter_size
+from ops.standin.models import Store
 from probe_agent.ollama.store import MODEL_MEDIA_TYPE, BlobRef
 
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
-    from pathlib import Path
-
-    from ops.standin.disk import DiskStore
-    from ops.standin.models import Store
-
-    # Statuses on the way, at the end the configuration and the layers of the model.
-    Made = Generator[str, None, tuple[Layer, list[Layer]]]
+# Statuses on the way, at the end the configuration and the layers of the model.
+Made = Generator[str, None, tuple[Layer, list[Layer]]]
 
 _NOT_DONE = (
     *("quantize", "quantization", "adapters", "template", "system", "license", "messages"),

@@ -11,14 +11,16 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from ops.standin import wire
 from ops.standin.errors import ApiError
 from ops.standin.llamacpp import stored_model
+from ops.standin.models import ServedModel
 from probe_agent.errors import ManifestRefused
 from probe_agent.ollama.store import (
     DIGEST,
@@ -29,12 +31,6 @@ from probe_agent.ollama.store import (
     model_name,
     read_manifest,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from ops.standin.models import ServedModel
-
 
 CONFIG_MEDIA_TYPE = "application/vnd.docker.container.image.v1+json"
 PARAMS_MEDIA_TYPE = "application/vnd.ollama.image.params"

@@ -6,14 +6,12 @@ keep_alive, reload) is the scheduler's business and the same for every engine.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
-
-    from ops.standin.models import ServedModel
-    from ops.standin.prompt import Prompt
+from ops.standin.models import ServedModel
+from ops.standin.prompt import Prompt
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,18 @@ import json
 import signal
 import ssl
 import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from ops.gguf_file import Header, read_header
-from ops.standin.engine import Memory, Piece
+from ops.standin.engine import LoadOptions, Memory, Piece
 from ops.standin.errors import ApiError, LoadFailed, RunnerLost
 from ops.standin.models import ServedModel
-
-if TYPE_CHECKING:
-    from asyncio.subprocess import Process
-    from collections.abc import AsyncGenerator, Sequence
-
-    from ops.standin.engine import LoadOptions
-    from ops.standin.prompt import Prompt
+from ops.standin.prompt import Prompt
 
 _RUNNER = Path(__file__).with_name("llama_runner.py")
 # Tokens: llama.cpp rounds a slot's context up to a multiple of this.

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from ops.standin import wire
 from ops.standin.errors import not_found
+from ops.standin.prompt import Prompt
 from probe_agent.ollama.names import canonical_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from ops.standin.prompt import Prompt
 
 
 @dataclass(frozen=True)

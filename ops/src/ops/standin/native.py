@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ops.standin import wire
-from ops.standin.answers import respond, while_connected
+from ops.standin.answers import Completion, respond, while_connected
+from ops.standin.core import Core
+from ops.standin.engine import Piece
 from ops.standin.errors import ApiError, not_found
+from ops.standin.models import ServedModel
 from ops.standin.prompt import Prompt
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
-
-    from starlette.requests import Request
-
-    from ops.standin.answers import Completion
-    from ops.standin.core import Core
-    from ops.standin.engine import Piece
-    from ops.standin.models import ServedModel
-
-    Fields = Callable[[str], dict[str, Any]]
+Fields = Callable[[str], dict[str, Any]]
 
 LINES = "application/x-ndjson"
 _MISSING = "missing request body"

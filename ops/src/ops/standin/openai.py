@@ -5,27 +5,22 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ops.standin import wire
-from ops.standin.answers import respond, while_connected
+from ops.standin.answers import Completion, respond, while_connected
+from ops.standin.core import Core
+from ops.standin.engine import Piece
 from ops.standin.errors import ApiError
+from ops.standin.models import ServedModel
 from ops.standin.prompt import Prompt
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
-
-    from starlette.requests import Request
-
-    from ops.standin.answers import Completion
-    from ops.standin.core import Core
-    from ops.standin.engine import Piece
-    from ops.standin.models import ServedModel
 
 _SAMPLING = {
     "max_tokens": "num_predict",

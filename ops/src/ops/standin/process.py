@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import uvicorn
 
@@ -18,9 +19,6 @@ from ops.standin.errors import ApiError
 from ops.standin.llamacpp import LlamaCppEngine, stored_model
 from ops.standin.server import StandIn
 from probe_agent.ollama.host import Host, parse
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)

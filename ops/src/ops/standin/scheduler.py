@@ -12,17 +12,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any
 
 from ops.standin import wire
+from ops.standin.engine import Engine, LoadOptions, Runner
 from ops.standin.errors import ApiError, RunnerLost
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from datetime import datetime
-
-    from ops.standin.engine import Engine, LoadOptions, Runner
-    from ops.standin.models import ServedModel
+from ops.standin.models import ServedModel
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 

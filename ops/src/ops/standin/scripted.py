@@ -9,17 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import AsyncGenerator, Sequence
+from typing import NamedTuple
 
-from ops.standin.engine import Memory, Piece
+from ops.standin.engine import LoadOptions, Memory, Piece
 from ops.standin.errors import ApiError, LoadFailed, RunnerLost
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
-
-    from ops.standin.engine import LoadOptions
-    from ops.standin.models import ServedModel
-    from ops.standin.prompt import Prompt
+from ops.standin.models import ServedModel
+from ops.standin.prompt import Prompt
 
 _LOOK_SECONDS = 0.002
 

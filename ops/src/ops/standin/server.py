@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from ops.standin.administration import Administration, refusals
 from ops.standin.answers import ClientGone
@@ -20,12 +23,6 @@ from ops.standin.errors import ApiError
 from ops.standin.native import Native
 from ops.standin.openai import OpenAi
 from ops.standin.origins import allowed
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from starlette.requests import Request
-    from starlette.types import Message, Receive, Scope, Send
 
 _V1_TYPES = {400: "invalid_request_error", 404: "not_found_error"}
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ops.standin.errors import ApiError
 from probe_agent.ollama.names import short_name
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # Go's longest duration, about 292 years: what a pinned model's `expires_at` lies ahead.
 LONGEST_SECONDS = 2**63 / 1e9

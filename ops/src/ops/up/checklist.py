@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ops.up.journal import Kind
+from ops.up.agent_status import AgentStatus, Phase
+from ops.up.journal import Event, Kind
+from ops.up.run_state import LocalRun
 from ops.up.waterfall import LABELS
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from ops.up.agent_status import AgentStatus, Phase
-    from ops.up.journal import Event
-    from ops.up.run_state import LocalRun
 
 STARTED, OPEN = "container started", "gate open"
 STEPS = (STARTED, *LABELS.values(), OPEN)

@@ -7,25 +7,20 @@ import contextlib
 import json
 import os
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+
+from rich.console import Console
 
 from ops.console import standard_output
 from ops.up import once, report
+from ops.up.agent_status import AgentWatch
 from ops.up.errors import InstanceError, LaunchError, UpError
 from ops.up.local_run import running
 from ops.up.manifest import read_service
 from ops.up.options import Options
-from ops.up.plan import make_plan
+from ops.up.plan import Plan, make_plan
+from ops.up.run_state import LocalRun
 from ops.up.screen import Screen
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import Console
-
-    from ops.up.agent_status import AgentWatch
-    from ops.up.plan import Plan
-    from ops.up.run_state import LocalRun
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # The most that --once may take, where --timeout does not say otherwise.

@@ -7,21 +7,17 @@ happens to set: a server without OLLAMA_HOST must not listen on its default port
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ops.service.containers import Container
 from ops.up import ports, runtime, volumes
 from ops.up.errors import ManifestError
+from ops.up.model_choice import ModelChoice
+from ops.up.runtime import Runtime
+from ops.up.volumes import Folder
 from probe_agent.ollama import host
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ops.service.containers import Container
-    from ops.up.model_choice import ModelChoice
-    from ops.up.runtime import Runtime
-    from ops.up.volumes import Folder
 
 # The agent's default port, where its environment names none.
 AGENT_PORT = "9090"

@@ -10,18 +10,24 @@ import asyncio
 import contextlib
 import re
 import time
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 
 from ops.up import headers
-from ops.up.exchange import ClientLeftError, RefusalError, Reply, RequestRecord, read_body, while_connected, within
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from ops.up.exchange import Receive, Scope, Send
-    from ops.up.gate import Gate
+from ops.up.exchange import (
+    ClientLeftError,
+    Receive,
+    RefusalError,
+    Reply,
+    RequestRecord,
+    Scope,
+    Send,
+    read_body,
+    while_connected,
+    within,
+)
+from ops.up.gate import Gate
 
 # Paths that Cloud Run's own front answers with 404 (known issues: reserved URL paths).
 RESERVED = re.compile(r"/eventlog|/_ah/.*|.*z", re.DOTALL)

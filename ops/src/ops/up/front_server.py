@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import uvicorn
 
 from ops.up.errors import LaunchError
+from ops.up.front import IngressFront
 from ops.up.ports import LOOPBACK
 from probe_agent.http_server import Server
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from ops.up.front import IngressFront
 
 # Connections that may wait to be accepted; uvicorn's own default.
 BACKLOG = 2048

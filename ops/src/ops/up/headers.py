@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
+from typing import Any
 
 # Fields of one connection, not of the message (RFC 9110, 7.6.1); what Connection names is added.
 HOP_BY_HOP = frozenset(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 from ops import local_store
 from ops.up.errors import LaunchError
@@ -11,10 +12,6 @@ from ops.up.runtime import Kind, Runtime
 from probe_agent.errors import ManifestRefused
 from probe_agent.ollama.names import same_model
 from probe_agent.prompt_cache.image_manifest import ImageManifest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 ENTRYPOINT = "usr/local/bin/entrypoint.sh"
 BINARY = "usr/bin/ollama"

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from ops.service.containers import Container
 from ops.up import probing, volumes
 from ops.up.errors import InstanceError
+from ops.up.gate import Gate
 from ops.up.journal import Journal, Kind
 from ops.up.keeper import Keeper
 from ops.up.options import Gating
+from ops.up.plan import Plan
 from ops.up.probing import Prober
 from ops.up.process import ContainerProcess, exit_reason
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ops.service.containers import Container
-    from ops.up.gate import Gate
-    from ops.up.plan import Plan
 
 # From SIGTERM to SIGKILL (Cloud Run's container contract).
 STOP_SECONDS = 10.0

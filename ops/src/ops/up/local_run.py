@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 from ops.up.agent_status import AgentWatch
 from ops.up.front import IngressFront
@@ -12,14 +12,10 @@ from ops.up.front_server import serving
 from ops.up.gate import Gate
 from ops.up.instance import Instance, first_of
 from ops.up.journal import Journal
+from ops.up.options import Options
+from ops.up.plan import Plan
 from ops.up.run_state import LocalRun
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from ops.up.options import Options
-    from ops.up.plan import Plan
-    from ops.up.screen import Screen
+from ops.up.screen import Screen
 
 
 @contextlib.asynccontextmanager

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ops import local_store
 from ops.local_store import StoreError
 from ops.up.errors import LaunchError
 from ops.up.runtime import Kind, Runtime
 from probe_agent.ollama.names import same_model
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)

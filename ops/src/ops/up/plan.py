@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ops.service.containers import Container, Probe
+from ops.service.model import Service
 from ops.up import environment, image, manifest, model_choice, ports, runtime, volumes
 from ops.up.environment import Machine, Substitution
 from ops.up.errors import LaunchError
+from ops.up.model_choice import ModelChoice
 from ops.up.options import Options, ProbeKind
-from ops.up.runtime import Kind
+from ops.up.runtime import Kind, Runtime
+from ops.up.volumes import Folder
 from probe_agent.variables import ModelSource
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from ops.service.containers import Container, Probe
-    from ops.service.model import Service
-    from ops.up.model_choice import ModelChoice
-    from ops.up.runtime import Runtime
-    from ops.up.volumes import Folder
 
 # Variables of the operator's own shell that no container may see: they would act like the file's.
 HOST_ONLY = re.compile(r"(OLLAMA|LLAMA|PROBE_AGENT|K)_.*|PORT")

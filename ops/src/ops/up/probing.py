@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import httpx
 
-from ops.service.containers import TCP_SOCKET
+from ops.service.containers import TCP_SOCKET, Probe
 from ops.up.errors import InstanceError
 from ops.up.ports import LOOPBACK
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from ops.service.containers import Probe
 
 SUCCESS = range(200, 400)
 # Between two attempts of a TCP probe. Cloud Run's default probe (one failure allowed, 240 s) makes sense only if the

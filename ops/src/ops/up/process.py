@@ -7,12 +7,10 @@ import contextlib
 import os
 import signal
 from collections import deque
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import BinaryIO
 
 from ops.up.errors import LaunchError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 # Lines of output kept for the reason that is printed when a container ends.
 TAIL_LINES = 12

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ops.up.exchange import RequestRecord
 from ops.up.journal import Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ops.up.exchange import RequestRecord
-    from ops.up.run_state import LocalRun
+from ops.up.run_state import LocalRun
 
 
 @dataclass(frozen=True, slots=True)

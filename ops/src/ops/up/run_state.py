@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ops.up.agent_status import AgentWatch
-    from ops.up.front import IngressFront
-    from ops.up.gate import Gate
-    from ops.up.instance import Instance
-    from ops.up.journal import Journal
-    from ops.up.options import Options
-    from ops.up.plan import Plan
+from ops.up.agent_status import AgentWatch
+from ops.up.front import IngressFront
+from ops.up.gate import Gate
+from ops.up.instance import Instance
+from ops.up.journal import Journal
+from ops.up.options import Options
+from ops.up.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

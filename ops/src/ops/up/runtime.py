@@ -10,17 +10,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from ops.images import base_name
+from ops.service.containers import Container
 from ops.up.errors import LaunchError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ops.service.containers import Container
 
 # For `ollama --version`, which starts a program of some 40 MB, maybe from a cold disk.
 VERSION_TIMEOUT_SECONDS = 10

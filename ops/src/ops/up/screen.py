@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ops.console import Printer
 from ops.up import waterfall
+from ops.up.agent_status import AgentStatus
 from ops.up.checklist import Checklist
-from ops.up.journal import Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from rich.console import Console
-
-    from ops.up.agent_status import AgentStatus
-    from ops.up.environment import Substitution
-    from ops.up.journal import Event
-    from ops.up.once import Chat
-    from ops.up.options import Options
-    from ops.up.plan import Plan
-    from ops.up.report import Admission
-    from ops.up.run_state import LocalRun
+from ops.up.environment import Substitution
+from ops.up.journal import Event, Kind
+from ops.up.once import Chat
+from ops.up.options import Options
+from ops.up.plan import Plan
+from ops.up.report import Admission
+from ops.up.run_state import LocalRun
 
 # How agents, Ollama and Python mark what went wrong.
 URGENT = re.compile(r"\b(WARN(ING)?|ERROR|CRITICAL|FATAL|panic|Traceback)\b")
@@ -78,7 +73,7 @@ class Screen:
         names = [container.name for container in plan.service.containers]
         self._width = max(map(len, names))
         self._colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-        title = f"service {plan.service.name} ({options.file}) · gating {options.gating} · probes {options.probe}"
+        title = f"service {plan.service.name} ({options.file}) · waits for the startup probes of: {options.gating}"
         self._print(title, "bold")
         for name in names:
             role = " (ingress)" if name == plan.service.ingress.name else ""
@@ -139,7 +134,7 @@ class Screen:
             body = f'{{"model":"{model}","messages":[{{"role":"user","content":"Hello!"}}]}}'
             self._print(f"  curl {url}/api/chat -d '{body}'")
         if agent_url:
-            self._print(f"  curl {agent_url}/healthz  # the agent")
+            self._print(f"  curl {agent_url}/healthz  # the agent; its page: {agent_url}/")
 
     def chat(self, chat: Chat) -> None:
         """Show an answer."""

@@ -6,18 +6,14 @@ import contextlib
 import secrets
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ops.service.containers import Mount
+from ops.service.model import Volume
 from ops.service.problem import path_text
 from ops.up.errors import LaunchError, ManifestError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from ops.service.containers import Mount
-    from ops.service.model import Volume
 
 EMPTY_DIR = "emptyDir"
 

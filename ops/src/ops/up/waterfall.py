@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from ops.up.agent_status import AgentStatus, Phase
+from ops.up.agent_status import AgentStatus, Phase
 
 # The agent's phases, in order, as people read them.
 LABELS = {

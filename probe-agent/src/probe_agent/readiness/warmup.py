@@ -57,7 +57,9 @@ class WarmUp:
         self._observed.mark(Phase.WARM_UP, self._clock())
         slots = self._settings.num_parallel
         return Observation(
-            kind=Kind.WARM_UP_DONE, reason=f"{self._observed.names()} answers; warm on {slots} parallel slot(s)"
+            kind=Kind.WARM_UP_DONE,
+            reason=f"{self._observed.names()} answers; warm on {slots} parallel slot(s)",
+            action="Nothing: the model answers.",
         )
 
     async def _warm_one(self, spec: ModelSpec) -> Observation | None:

@@ -36,7 +36,7 @@ def image_digest(service: Service, options: Options) -> Iterator[Problem]:
         return
     for container in service.containers:
         if container.image and not is_pinned(container.image):
-            fix = "Let the build put ...@sha256:DIGEST there."
+            fix = "Put the digest of the pushed image there: ops pin FILE --image CONTAINER=REF@sha256:DIGEST."
             reason = f"{container.image} has no digest of a real image: what runs may differ from what was verified"
             yield Problem((*container.place, "image"), reason, fix)
 
