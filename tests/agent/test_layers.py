@@ -15,14 +15,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("__init__", "text", "errors", "check", "late_import", "cloud_logging", "logs", "http_server"),
     ("ollama",),
-    ("parse", "variables", "settings"),
+    ("api_keys", "parse", "variables", "settings"),
     ("sources", "prompt_cache"),
     ("readiness",),
-    ("endpoints",),
+    ("endpoints", "gateway"),
     ("server",),
     ("__main__",),
 )
-LIBRARIES = {"google", "httpx", "ollama", "prometheus_client", "starlette", "uvicorn"}
+LIBRARIES = {"google", "httptools", "httpx", "ollama", "prometheus_client", "starlette", "uvicorn"}
 # What decides does no I/O, keeps no time, and logs nothing.
 PURE = (
     "errors",

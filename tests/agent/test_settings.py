@@ -14,7 +14,18 @@ from probe_agent.errors import SettingsError
 from probe_agent.ollama.prompts import GREETING
 from probe_agent.ollama.types import ModelSpec
 from probe_agent.settings import Settings
-from probe_agent.variables import PREFIX, VARIABLES, Device, DriftPolicy, LogLevel, LogTarget, ModelSource, help_text
+from probe_agent.variables import (
+    PREFIX,
+    VARIABLES,
+    Device,
+    DriftPolicy,
+    Gateway,
+    LogLevel,
+    LogTarget,
+    ModelSource,
+    PinMode,
+    help_text,
+)
 
 DIGEST = "9521" * 16
 NAMES = [variable.name for variable in VARIABLES]
@@ -60,6 +71,17 @@ def test_the_model_alone_is_enough() -> None:
         log_level=LogLevel.INFO,
         log_target=LogTarget.STDOUT,
         num_parallel=1,
+        gateway=Gateway.OFF,
+        gateway_aliases={},
+        gateway_open_routes=(),
+        gateway_api_keys_file="",
+        gateway_body_bytes=32 << 20,
+        gateway_deadline_seconds=300.0,
+        gateway_queue=64,
+        gateway_drain_seconds=8.0,
+        gateway_num_ctx=PinMode.ENFORCE,
+        gateway_runner_options=PinMode.ENFORCE,
+        gateway_keep_alive=PinMode.ENFORCE,
     )
 
 
@@ -104,6 +126,8 @@ def test_the_model_alone_is_enough() -> None:
         ("OLLAMA_NUM_PARALLEL", "4", "num_parallel", 4),
         ("PORT", " 9091 ", "port", 9091),
         ("PORT", "", "port", 9090),
+        ("GATEWAY_ALIASES", "a=m, b=m:latest", "gateway_aliases", {"a": "m", "b": "m:latest"}),
+        ("GATEWAY_OPEN_ROUTES", "/api/pull, /api/me", "gateway_open_routes", ("/api/pull", "/api/me")),
         ("PORT", "  ", "port", 9090),
     ],
 )
@@ -117,6 +141,13 @@ def test_a_good_value_is_taken(name: str, text: str, field: str, value: Any) -> 
     [
         ("MODEL", "", "required: for example"),
         ("MODEL", ",", "NAME[@NUM_CTX]"),
+        ("GATEWAY_ALIASES", "a", "expected NAME=MODEL"),
+        ("GATEWAY_ALIASES", "a=other", "the model is not in PROBE_AGENT_MODEL"),
+        ("GATEWAY_OPEN_ROUTES", "/api/chat", "expected some of: /api/pull"),
+        ("GATEWAY_API_KEYS_FILE", "/nowhere", "cannot be read: No such file"),
+        ("GATEWAY_API_KEYS_FILE", "/dev/null", "holds no key"),
+        ("GATEWAY", "maybe", "off, on"),
+        ("GATEWAY_NUM_CTX", "no", "enforce, reject, observe"),
         ("MODEL", "m,", "NAME[@NUM_CTX]"),
         ("MODEL", "@8192", "NAME[@NUM_CTX]"),
         ("MODEL", "gemma 3", "NAME[@NUM_CTX]"),
@@ -456,3 +487,16 @@ def test_what_is_no_bucket_is_refused(text: str) -> None:
 def test_a_folder_has_an_absolute_path(name: str) -> None:
     """A relative path would depend on where the agent was started."""
     assert "absolute path" in problems(**{name: "models"})[0]
+
+
+def test_the_gateway_needs_http() -> None:
+    """Its own client speaks no TLS."""
+    assert problems(GATEWAY="on", OLLAMA_URL="https://a")[0].startswith(
+        "PROBE_AGENT_GATEWAY=on: reaches Ollama by HTTP"
+    )
+
+
+def test_a_file_of_keys_must_be_utf_8(tmp_path: Path) -> None:
+    """Nothing of the file is shown."""
+    (tmp_path / "keys").write_bytes(b"team \xff")
+    assert problems(GATEWAY_API_KEYS_FILE=str(tmp_path / "keys"))[0].endswith("is not UTF-8 text")

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from probe_agent.api_keys import read_keys
 from probe_agent.ollama.names import same_model
 from probe_agent.ollama.prompts import ChatPrompt, read_prompts
 
@@ -23,6 +24,16 @@ ADDRESS = re.compile(
 BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[^/\s]+)*/?")
 MAX_PORT = 65535
 OLLAMA_PORT = 11434
+# The administrative routes of Ollama, closed by the gateway unless the operator opens them: path and method.
+CLOSED_ROUTES = {
+    "/api/pull": "POST",
+    "/api/push": "POST",
+    "/api/create": "POST",
+    "/api/copy": "POST",
+    "/api/delete": "DELETE",
+    "/api/me": "POST",
+    "/api/signout": "POST",
+}
 SECONDS_OF = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -166,3 +177,30 @@ def prompts(text: str) -> tuple[ChatPrompt, ...]:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ValueError(f"line {line}: is not UTF-8 text; save the file as UTF-8") from None
+
+
+def aliases(text: str) -> dict[str, str]:
+    """Read NAME=MODEL, more of them after commas."""
+    pairs = [entry.strip().partition("=") for entry in text.split(",")]
+    if not all(name and model and not set(name + model) & set(" =") for name, _, model in pairs):
+        raise ValueError("expected NAME=MODEL, more of them after commas: gpt-4o-mini=gemma3:4b-it-qat")
+    return {name: model for name, _, model in pairs}
+
+
+def open_routes(text: str) -> tuple[str, ...]:
+    """Read the paths of closed routes, with commas between."""
+    paths = tuple(entry.strip() for entry in text.split(","))
+    if not set(paths) <= CLOSED_ROUTES.keys():
+        raise ValueError(f"expected some of: {', '.join(CLOSED_ROUTES)}")
+    return paths
+
+
+def keys_file(text: str) -> str:
+    """Check the file of API keys at this path; no message shows a key."""
+    try:
+        read_keys(Path(text).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+    return text

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import math
 import os
 import socket
 import sys
@@ -11,14 +12,15 @@ from typing import Any
 import uvicorn
 
 from probe_agent import __version__, logs
-from probe_agent.endpoints import app
+from probe_agent.endpoints import app, metrics
+from probe_agent.endpoints.paths import OWN_PATHS
 from probe_agent.errors import SettingsError
 from probe_agent.http_server import BoundedHttp, Server
 from probe_agent.ollama.client import OllamaClient
 from probe_agent.readiness.controller import Controller
 from probe_agent.settings import Settings
 from probe_agent.sources.fetch import choose
-from probe_agent.variables import LogTarget, help_text
+from probe_agent.variables import Gateway, LogTarget, help_text
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +106,20 @@ async def _serve(settings: Settings, listener: socket.socket, started: float) ->
     asyncio.get_running_loop().set_exception_handler(Complaints())
     ollama = OllamaClient(settings.ollama_url, keep_alive=settings.keep_alive)
     supervisor = Controller(settings, ollama, source=choose(settings, ollama), started=started)
+    registry = metrics.registry_of(supervisor.view)
+    application: Any = app.build(supervisor, supervisor.run, registry)
+    grace = 0.0
+    stops: list[Any] = [lambda name: supervisor.stop(f"{name} received")]
+    if settings.gateway is Gateway.ON:
+        from probe_agent.gateway.app import Ingress  # noqa: PLC0415 — a sidecar does not need it
+        from probe_agent.gateway.compose import compose  # noqa: PLC0415
+
+        gateway = compose(settings, supervisor.view, registry)
+        application = Ingress(application, gateway, OWN_PATHS)
+        grace = settings.gateway_drain_seconds
+        stops.append(lambda _name: gateway.drain(grace))
     config = uvicorn.Config(
-        app.build(supervisor, supervisor.run),
+        application,
         http=BoundedHttp,
         log_config=None,
         access_log=False,
@@ -114,9 +128,9 @@ async def _serve(settings: Settings, listener: socket.socket, started: float) ->
         server_header=False,
         date_header=False,  # uvicorn keeps it in its ticks
         backlog=BACKLOG,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS + math.ceil(grace),
     )
     try:
-        await Server(config, on_signal=lambda name: supervisor.stop(f"{name} received")).serve([listener])
+        await Server(config, on_signal=lambda name: [stop(name) for stop in stops]).serve([listener])
     finally:
         await ollama.close()

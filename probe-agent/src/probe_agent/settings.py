@@ -11,7 +11,17 @@ from probe_agent.ollama.names import same_model
 from probe_agent.ollama.prompts import ChatPrompt
 from probe_agent.ollama.types import ModelSpec
 from probe_agent.text import printable
-from probe_agent.variables import PREFIX, VARIABLES, Device, DriftPolicy, LogLevel, LogTarget, ModelSource
+from probe_agent.variables import (
+    PREFIX,
+    VARIABLES,
+    Device,
+    DriftPolicy,
+    Gateway,
+    LogLevel,
+    LogTarget,
+    ModelSource,
+    PinMode,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,17 @@ class Settings:
     log_level: LogLevel
     log_target: LogTarget
     num_parallel: int
+    gateway: Gateway
+    gateway_aliases: Mapping[str, str]
+    gateway_open_routes: tuple[str, ...]
+    gateway_api_keys_file: str
+    gateway_body_bytes: int
+    gateway_deadline_seconds: float
+    gateway_queue: int
+    gateway_drain_seconds: float
+    gateway_num_ctx: PinMode
+    gateway_runner_options: PinMode
+    gateway_keep_alive: PinMode
 
     @property
     def pinned_forever(self) -> bool:
@@ -105,6 +126,11 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     named = {prompt.model for prompt in values.get(PREFIX + "WARMUP_PROMPTS", ()) if prompt.model is not None}
     if models and (strangers := [name for name in named if not any(same_model(name, each) for each, _ in models)]):
         problems.append(f"{PREFIX}WARMUP_PROMPTS: names {min(strangers)!r:.80}, which is not in {PREFIX}MODEL")
+    for alias, target in values.get(PREFIX + "GATEWAY_ALIASES", {}).items():
+        if models and not any(same_model(target, each) for each, _ in models):
+            problems.append(f"{PREFIX}GATEWAY_ALIASES={alias}={target}: the model is not in {PREFIX}MODEL")
+    if values.get(PREFIX + "GATEWAY") is Gateway.ON and values.get(PREFIX + "OLLAMA_URL", "").startswith("https:"):
+        problems.append(f"{PREFIX}GATEWAY=on: reaches Ollama by HTTP alone; {PREFIX}OLLAMA_URL is https")
     return problems
 
 

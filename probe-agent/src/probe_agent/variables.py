@@ -52,6 +52,21 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class Gateway(StrEnum):
+    """Whether the agent stands in front of Ollama, as the ingress container."""
+
+    OFF = "off"
+    ON = "on"
+
+
+class PinMode(StrEnum):
+    """What happens to a request that differs from a pin: it is changed, refused, or only noted."""
+
+    ENFORCE = "enforce"
+    REJECT = "reject"
+    OBSERVE = "observe"
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
     """One environment variable: how to read it, what it is when unset (None: required), and what it means."""
@@ -197,6 +212,72 @@ VARIABLES: tuple[Variable, ...] = (
         parse.choice(LogTarget),
         "stdout",
         "stdout | api: with api, lines also go to Cloud Logging's API, for hosts where nothing collects the output.",
+    ),
+    Variable(
+        PREFIX + "GATEWAY",
+        parse.choice(Gateway),
+        "off",
+        "off | on: with on, every request that is not for the agent itself passes through it to Ollama.",
+    ),
+    Variable(
+        PREFIX + "GATEWAY_ALIASES",
+        parse.optional(parse.aliases, {}),
+        "",
+        "Gateway: other names that clients may use, NAME=MODEL, more of them after commas.",
+    ),
+    Variable(
+        PREFIX + "GATEWAY_OPEN_ROUTES",
+        parse.optional(parse.open_routes, ()),
+        "",
+        "Gateway: administrative paths to leave open, such as /api/pull, with commas between; unset: all are closed.",
+    ),
+    Variable(
+        PREFIX + "GATEWAY_API_KEYS_FILE",
+        parse.optional(parse.keys_file, ""),
+        "",
+        "Gateway: path of a file of lines NAME KEY, read again when it changes; unset: no key is asked for.",
+    ),
+    Variable(
+        PREFIX + "GATEWAY_BODY_BYTES",
+        parse.integer(1024, 1 << 30, "bytes"),
+        "33554432",
+        "Gateway: the largest body of a request.",
+    ),
+    Variable(
+        PREFIX + "GATEWAY_DEADLINE_SECONDS",
+        parse.seconds(0.1, 86400),
+        "300",
+        "Gateway: how long one request may take, its wait in the queue included.",
+    ),
+    Variable(
+        PREFIX + "GATEWAY_QUEUE",
+        parse.integer(0, 100000, "requests"),
+        "64",
+        "Gateway: how many requests may wait for a slot; the next one gets 429.",
+    ),
+    Variable(
+        PREFIX + "GATEWAY_DRAIN_SECONDS",
+        parse.seconds(0, 3600),
+        "8",
+        "Gateway: how long answers may go on after SIGTERM; keep it below the platform's own limit.",
+    ),
+    Variable(
+        PREFIX + "GATEWAY_NUM_CTX",
+        parse.choice(PinMode),
+        "enforce",
+        "enforce | reject | observe: what to do with a client's own num_ctx.",
+    ),
+    Variable(
+        PREFIX + "GATEWAY_RUNNER_OPTIONS",
+        parse.choice(PinMode),
+        "enforce",
+        "enforce | reject | observe: what to do with other options that make Ollama reload.",
+    ),
+    Variable(
+        PREFIX + "GATEWAY_KEEP_ALIVE",
+        parse.choice(PinMode),
+        "enforce",
+        "enforce | reject | observe: what to do with a client's own keep_alive.",
     ),
     Variable(
         "OLLAMA_NUM_PARALLEL",

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -28,9 +29,9 @@ NO_STORE = {"Cache-Control": "no-store"}
 class Endpoints:
     """The functions behind the routes. All they know is in the views."""
 
-    def __init__(self, views: Views) -> None:
+    def __init__(self, views: Views, registry: CollectorRegistry | None = None) -> None:
         self._views = views
-        self._registry = metrics.registry_of(views.view)
+        self._registry = registry or metrics.registry_of(views.view)
         self._held = metrics.held_probes(self._registry)
         self._page = files("probe_agent.endpoints").joinpath("page.html").read_text(encoding="utf-8")
 
@@ -96,8 +97,13 @@ async def _error(_request: Request, error: Exception) -> Response:
     return JSONResponse({"reason": error.detail, "action": action}, error.status_code, headers=error.headers)
 
 
-def build(views: Views, run: Callable[[], Coroutine[Any, Any, None]]) -> Starlette:
-    """Return the application; `run` is what it keeps running for as long as it serves."""
+def build(
+    views: Views, run: Callable[[], Coroutine[Any, Any, None]], registry: CollectorRegistry | None = None
+) -> Starlette:
+    """Return the application; `run` is what it keeps running for as long as it serves.
+
+    `registry` holds the agent's metrics, and perhaps others; None: a new one.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -106,7 +112,7 @@ def build(views: Views, run: Callable[[], Coroutine[Any, Any, None]]) -> Starlet
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    endpoints = Endpoints(views)
+    endpoints = Endpoints(views, registry)
     checks: dict[str, Callable[[Request], Awaitable[Response]]] = {
         "startup": endpoints.startup,
         "ready": endpoints.ready,

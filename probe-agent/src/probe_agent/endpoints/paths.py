@@ -8,3 +8,5 @@ PATHS = {
     "ready": ("/ready", "/readyz", "/health", "/healthz"),
     "live": ("/live", "/livez"),
 }
+# All that the agent answers itself.
+OWN_PATHS = frozenset(path for paths in PATHS.values() for path in paths) | {"/status", "/metrics", "/"}
