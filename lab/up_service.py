@@ -40,7 +40,7 @@ def probe(path: str, **numbers: int) -> dict[str, Any]:
 
 def held_probe() -> dict[str, Any]:
     """Return a startup probe that waits for the agent's answer, as service.yaml's do."""
-    return probe("/startup", periodSeconds=10, timeoutSeconds=10)
+    return probe("/startup", periodSeconds=2, timeoutSeconds=2)
 
 
 def opens(port: int) -> dict[str, Any]:
