@@ -65,7 +65,7 @@ class Image(NamedTuple):
         return Running(("bash", str(IMAGE / "entrypoint.sh")), {**self.environ, **own})
 
 
-# The figure, and the ways whose ratio is told.
+# The figure, and the two ways that its ratio compares.
 RATIOS = {
     "evaluation_cache_to_none": ("evaluation_ms", "cache", "none"),
     "ready_cache_to_warm_up": ("ready_seconds", "cache", "warm_up"),

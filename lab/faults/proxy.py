@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self
 
 from lab.servers import LOOPBACK, free_port
 
-# For the proxy's own thread to do what it is told: milliseconds, but on a busy machine.
+# Time for the proxy's thread to act: milliseconds, more on a busy machine.
 CALL_SECONDS = 10.0
 # Between two bytes: an answer of Ollama's takes a quarter of a minute then.
 DRIP_SECONDS = 0.1

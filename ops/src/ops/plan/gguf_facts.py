@@ -42,7 +42,7 @@ class ModelShape:
     projector_bytes: int
     # Numbers for each token by Ollama's own rough guess of keys, or values, of all layers: it decides the batch.
     guessed_width: int
-    # Ollama gives it one slot, whatever it is told.
+    # Ollama gives it one slot, whatever OLLAMA_NUM_PARALLEL says.
     has_one_slot: bool
 
     @property
