@@ -77,7 +77,8 @@ class BackgroundHandler(logging.handlers.QueueHandler):
         try:
             target = make_target()
         except Exception:
-            logging.root.removeHandler(self)
+            # Not removed from the root logger: it may not have been added yet.
+            self.setLevel(logging.CRITICAL + 1)
             log.exception("this log target cannot be used")
             return
         while (record := self._waiting.get()) is not None:
